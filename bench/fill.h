@@ -1,0 +1,15 @@
+/* The values of every input, weight and bias of a case: the same bits on every machine. */
+#ifndef VG_FILL_H
+#define VG_FILL_H
+
+#include "vg/program.h"
+
+/* Philox4x32-10 (Salmon et al. 2011): four words from a counter and a key. */
+void vg_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* Values of `tensor` (role INPUT, WEIGHT or BIAS) of the program's model, row-major rows × cols,
+ * drawn in double and rounded to the model's dtype (biases and states: to FP32 at least).
+ * VG_NO_MEMORY; VG_INVALID for a tensor that is a result. */
+vg_status vg_fill(const vg_program *program, const vg_tensor *tensor, double *out);
+
+#endif
