@@ -34,6 +34,10 @@ typedef struct vg_strings {
     size_t count;
 } vg_strings;
 
+/* Appends a copy of the first `length` bytes. VG_NO_MEMORY. */
+vg_status vg_strings_add(vg_strings *strings, const char *text, size_t length);
+void vg_strings_free(vg_strings *strings);
+
 typedef struct vg_options {
     vg_command command;
     vg_strings devices;         /* patterns as typed; empty: auto */
@@ -48,15 +52,22 @@ typedef struct vg_options {
     double min_time_s, warmup_s, timeout_s;
     uint64_t gradient_rows;
     const char *out, *dump, *host_name; /* null: not given; out "-": results.csv to stdout */
-    bool resume, yes, quiet, color, progress;
+    bool resume, yes, quiet;
+    bool color, progress;    /* resolved: auto asks whether stderr is a terminal */
+    vg_strings arguments;    /* as given, without the program's name */
     char command_line[1024]; /* for env.json: folders reduced to their last part */
 } vg_options;
 
-/* Parses argv (and the presets it names). VG_INVALID: one clear line in vg_reason(), exit 2. */
+/* Parses argv (and the presets it names; the command line overrides a preset wherever it stands).
+ * On success the caller frees *out. VG_INVALID: one clear line in vg_reason(), exit 2;
+ * VG_NO_MEMORY. */
 vg_status vg_options_parse(int argc, char **argv, vg_options *out);
 void vg_options_free(vg_options *options);
 void vg_options_help(FILE *to);
-/* The nearest of `names` (null-terminated) to what was typed, or null. */
+/* What this program was built with, of one line each: version, compiler, libraries, devices. */
+void vg_options_version(FILE *to);
+/* The nearest of `names` (null-terminated) to what was typed by Damerau-Levenshtein distance, or
+ * null where none is near. */
 const char *vg_nearest(const char *typed, const char *const *names);
 
 #endif

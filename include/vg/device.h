@@ -12,16 +12,19 @@ extern "C" {
 typedef struct vg_device vg_device; /* an opened device; each family has its own */
 typedef struct vg_exec vg_exec;     /* a program loaded on it */
 
-/* A row of a driver's own option table: --device-option=FAMILY.NAME=VALUE. */
+/* A row of a driver's own option table: --device-option=FAMILY.NAME=VALUE. values:
+ * "auto|units|batch"; the first is the default; "LEAST..MOST" among them stands for every whole
+ * number in that range. */
 typedef struct vg_option {
-    const char *name, *values, *help; /* values: "auto|units|batch"; the first is the default */
+    const char *name, *values, *help;
 } vg_option;
 
 typedef struct vg_device_info {
     char name[32];        /* as the user types it: "cpu.avx512", "cuda:0", "ref" */
     char description[96]; /* "AMD EPYC ..., 2 cores" */
     char absent[160];     /* why it cannot be used here; "" = usable */
-    uint32_t rank;        /* among one family's usable devices the largest is its best: "cpu" */
+    uint32_t rank;        /* among one family's usable devices the largest is its best: "cpu"; 0:
+                             not ranked, and the first is what the family's name alone means */
     uint32_t index;       /* the driver's own */
     bool automatic;       /* taken by --device=auto (of a ranked family only the best) */
 } vg_device_info;
@@ -79,6 +82,7 @@ typedef struct vg_driver {
     const vg_option *options; /* its own; ends with a null name; may be null */
     bool oracle;              /* computes in double: its programs are lowered with FP64 storage */
     bool opaque;              /* a peer whose inside cannot be read: verified by norm */
+    bool hollow;              /* computes nothing: never verified, `verified` says no */
 
     /* Fills at most `capacity` rows and always `count`; absent ones are listed with the reason. */
     vg_status (*list)(vg_device_info *out, size_t capacity, size_t *count);

@@ -29,6 +29,16 @@ typedef enum vg_activation {
 
 enum { VG_MAX_STATES = 2, VG_MAX_GATES = 4, VG_MAX_KEPT = 4 };
 
+/* The largest sizes of a model, inclusive; the smallest is 1 (output: 0, pieces: 2, seed: 0). */
+enum {
+    VG_MAX_DEPTH = 65536,
+    VG_MAX_WIDTH = 65536, /* input and output too */
+    VG_MAX_BATCH = 65536,
+    VG_MAX_SEQ_LEN = 16777216,
+    VG_MAX_PIECES = 64
+};
+#define VG_MAX_SEED UINT32_MAX
+
 typedef struct vg_cell_info {
     const char *name;
     uint32_t gates, states, kept;
