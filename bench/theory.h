@@ -24,11 +24,13 @@ double vg_theory_time_rate(const vg_model *model);
 /* The asymptotic rate a layer, sqrt(chi_1); NaN: none. */
 double vg_theory_depth_rate(const vg_model *model);
 
-/* Largest singular value [rows × cols, row-major]: power iteration, from above by
- * sqrt(norm_1 norm_inf) where it has not converged. */
+/* Largest singular value of w [rows × cols, row-major], to about 1e-9 of itself: Lanczos on wᵀw
+ * (Golub and Kahan 1965); where 256 steps have not converged, or memory is short, from above by
+ * sqrt(norm_1 norm_inf). NaN where an element is not finite. */
 double vg_sigma_max(const double *w, size_t rows, size_t cols);
-/* Spectral radius [n × n]: the limit of norm(W^k)^(1/k) by repeated squaring with rescaling; NaN
- * when memory is short. */
+/* Spectral radius of w [n × n]: the limit of norm(w^k)^(1/k) (Gelfand), by repeated squaring with
+ * rescaling, to about 1e-12; 0 for a nilpotent w; NaN where an element is not finite or memory is
+ * short. About 14 products n × n, at most 48. */
 double vg_spectral_radius(const double *w, size_t n);
 
 #endif
