@@ -1,0 +1,142 @@
+/* The dense layer in double, a row at a time. */
+#include "ref_machine.h"
+#include "ref_vf.h"
+
+#include <string.h>
+
+/* y[o] = max over the pieces of z[k·out + o], winner the lowest such k; a NaN piece wins. */
+static void maxout_row(const double *z, uint32_t pieces, uint32_t out, double *y, double *winner)
+{
+    for (uint32_t o = 0; o < out; o++) {
+        y[o] = z[o];
+        winner[o] = 0;
+        for (uint32_t k = 1; k < pieces; k++) {
+            double other = z[(uint64_t)k * out + o];
+            if (!isnan(y[o]) && !(other <= y[o])) {
+                y[o] = other;
+                winner[o] = k;
+            }
+        }
+    }
+}
+
+void vg_ref_dense_fwd(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_dense_fwd *d = &op->dense_fwd;
+    const uint32_t in = d->x.cols, out = d->y.cols;
+    const uint64_t wide = d->weight.rows;
+    vg_ref_view weight = vg_ref_open_transposed(machine, &d->weight);
+    double *bias = vg_ref_take(machine, wide), *z = vg_ref_take(machine, wide);
+    double *x = vg_ref_take(machine, in), *y = vg_ref_take(machine, out);
+    double *skip = vg_ref_take(machine, out), *winner = vg_ref_take(machine, out);
+    vg_ref_get_row(machine, &d->bias, 0, bias);
+    for (uint64_t r = 0; r < d->x.rows; r++) {
+        vg_ref_get_row(machine, &d->x, r, x);
+        memcpy(z, bias, wide * sizeof *z);
+        vg_ref_row_product(z, wide, x, 1, in, weight);
+        if (op->activation == VG_maxout) {
+            maxout_row(z, op->pieces, out, y, winner);
+            vg_ref_put_row(machine, &d->winner, r, winner);
+        } else {
+            for (uint32_t o = 0; o < out; o++)
+                y[o] = vf_activate(op->activation, z[o], op->alpha);
+        }
+        if (vg_ref_present(&d->skip)) {
+            vg_ref_put_row(machine, &d->a, r, y);
+            vg_ref_get_row(machine, &d->skip, r, skip);
+            for (uint32_t o = 0; o < out; o++)
+                y[o] += skip[o];
+        }
+        vg_ref_put_row(machine, &d->y, r, y);
+    }
+}
+
+/* dz = dy ∘ act'(a), or dy at the winner's piece and zero elsewhere. */
+static void dz_row(const vg_op *op, uint32_t out, const double *dy, const double *a,
+                   const double *winner, double *dz)
+{
+    for (uint32_t o = 0; o < out; o++) {
+        if (op->activation != VG_maxout) {
+            dz[o] = dy[o] * vf_activation_derivative(op->activation, a[o], op->alpha);
+            continue;
+        }
+        for (uint32_t k = 0; k < op->pieces; k++)
+            dz[(uint64_t)k * out + o] = (double)k == winner[o] ? dy[o] : 0;
+    }
+}
+
+void vg_ref_dense_bwd_data(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_dense_bwd_data *d = &op->dense_bwd_data;
+    const uint32_t in = d->dx.cols, out = d->dy.cols;
+    vg_ref_view weight = vg_ref_open(machine, &d->weight);
+    double *dz = vg_ref_take(machine, d->weight.rows), *dx = vg_ref_take(machine, in);
+    double *dy = vg_ref_take(machine, out), *a = vg_ref_take(machine, out);
+    double *winner = vg_ref_take(machine, out);
+    for (uint64_t r = 0; r < d->dy.rows; r++) {
+        vg_ref_get_row(machine, &d->dy, r, dy);
+        if (op->activation == VG_identity) {
+            memcpy(dz, dy, out * sizeof *dz);
+        } else {
+            if (op->activation == VG_maxout)
+                vg_ref_get_row(machine, &d->winner, r, winner);
+            else
+                vg_ref_get_row(machine, &d->a, r, a);
+            dz_row(op, out, dy, a, winner, dz);
+            vg_ref_put_row(machine, &d->dz, r, dz);
+        }
+        for (uint32_t i = 0; i < in; i++)
+            dx[i] = d->residual ? dy[i] : 0;
+        vg_ref_row_product(dx, in, dz, 1, d->weight.rows, weight);
+        vg_ref_put_row(machine, &d->dx, r, dx);
+    }
+}
+
+void vg_ref_dense_bwd_weights(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_dense_bwd_weights *d = &op->dense_bwd_weights;
+    const uint32_t in = d->x.cols, wide = d->dz.cols;
+    vg_ref_view dz = vg_ref_open(machine, &d->dz), x = vg_ref_open(machine, &d->x);
+    double *dweight = vg_ref_take(machine, in), *dbias = vg_ref_take(machine, wide);
+    for (uint32_t o = 0; o < wide; o++) {
+        memset(dweight, 0, in * sizeof *dweight);
+        vg_ref_row_product(dweight, in, dz.data + o, dz.ld, d->dz.rows, x);
+        vg_ref_put_row(machine, &d->dweight, o, dweight);
+    }
+    memset(dbias, 0, wide * sizeof *dbias);
+    for (uint64_t r = 0; r < d->dz.rows; r++)
+        for (uint32_t o = 0; o < wide; o++)
+            dbias[o] += dz.data[r * dz.ld + o];
+    vg_ref_put_row(machine, &d->dbias, 0, dbias);
+}
+
+void vg_ref_loss(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_loss_op *l = &op->loss;
+    const uint32_t n = l->y.cols;
+    double *y = vg_ref_take(machine, n), *target = vg_ref_take(machine, n);
+    double *dy = vg_ref_take(machine, n), loss = 0;
+    memset(target, 0, n * sizeof *target);
+    for (uint64_t r = 0; r < l->y.rows; r++) {
+        vg_ref_get_row(machine, &l->y, r, y);
+        if (l->loss != VG_LOSS_ONES)
+            vg_ref_get_row(machine, &l->target, r, target);
+        for (uint32_t j = 0; j < n; j++) {
+            double difference = y[j] - target[j];
+            switch (l->loss) {
+            case VG_LOSS_MSE:
+                dy[j] = difference / l->divisor;
+                loss += difference * difference / 2 / l->divisor;
+                break;
+            case VG_LOSS_ONES:
+                dy[j] = 1;
+                loss += y[j];
+                break;
+            default: dy[j] = target[j]; loss += y[j] * target[j];
+            }
+        }
+        vg_ref_put_row(machine, &l->dy, r, dy);
+    }
+    if (op->slot != VG_NO_SLOT)
+        machine->slots[op->slot] = (vg_slot){.sum_squares = loss, .elements = l->y.rows * n};
+}

@@ -1,0 +1,146 @@
+/* The ops that look at gradients: clipping, norms, the census of derivatives, rescaling. */
+#include "ref_machine.h"
+#include "ref_vf.h"
+
+static void count_element(vg_slot *slot, vg_dtype dtype, double value)
+{
+    const double size = fabs(value);
+    slot->elements++;
+    slot->sum_squares += value * value;
+    slot->nans += isnan(value) != 0;
+    slot->infinities += isinf(value) != 0;
+    slot->zeros += size == 0;
+    slot->subnormals += size > 0 && size < vg_dtype_min_normal(dtype);
+    if (size > slot->max_abs)
+        slot->max_abs = size;
+}
+
+static void measure_rows(vg_ref_machine *machine, const vg_mat *m, uint64_t first, uint64_t count,
+                         double *row, vg_slot *slot)
+{
+    for (uint64_t r = first; r < first + count; r++) {
+        vg_ref_get_row(machine, m, r, row);
+        for (uint32_t j = 0; j < m->cols; j++)
+            count_element(slot, m->dtype, row[j]);
+    }
+}
+
+void vg_ref_measure(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_mat *m = &op->measure.window;
+    const uint64_t each = op->measure.segment_rows;
+    double *row = vg_ref_take(machine, m->cols);
+    for (uint64_t i = 0; i * each < m->rows; i++) {
+        vg_slot slot = {0};
+        measure_rows(machine, m, i * each, each, row, &slot);
+        machine->slots[op->slot + i] = slot;
+    }
+}
+
+void vg_ref_clip(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_clip *c = &op->clip;
+    double *row = vg_ref_take(machine, machine->scratch_size);
+    vg_slot before = {0}, after = {0};
+    for (uint32_t i = 0; i < c->count; i++)
+        measure_rows(machine, &c->grads[i], 0, c->grads[i].rows, row, &before);
+    const double norm = sqrt(before.sum_squares);
+    for (uint32_t i = 0; i < c->count && norm > c->max_norm; i++)
+        for (uint64_t r = 0; r < c->grads[i].rows; r++) {
+            vg_ref_get_row(machine, &c->grads[i], r, row);
+            for (uint32_t j = 0; j < c->grads[i].cols; j++)
+                row[j] *= c->max_norm / norm;
+            vg_ref_put_row(machine, &c->grads[i], r, row);
+        }
+    for (uint32_t i = 0; i < c->count; i++)
+        measure_rows(machine, &c->grads[i], 0, c->grads[i].rows, row, &after);
+    machine->slots[op->slot] = before;
+    machine->slots[op->slot + 1] = after;
+}
+
+void vg_ref_census(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_mat *a = &op->census.a;
+    const uint64_t each = op->census.segment_rows;
+    const double low = 0.01 * vg_activation_find(op->activation)->bound;
+    double *row = vg_ref_take(machine, a->cols), *alive = vg_ref_take(machine, a->cols);
+    for (uint64_t i = 0; i * each < a->rows; i++) {
+        double sum = 0;
+        uint64_t saturated = 0, dead = 0;
+        for (uint32_t j = 0; j < a->cols; j++)
+            alive[j] = 0;
+        for (uint64_t r = i * each; r < (i + 1) * each; r++) {
+            vg_ref_get_row(machine, a, r, row);
+            for (uint32_t j = 0; j < a->cols; j++) {
+                double slope = fabs(vf_activation_derivative(op->activation, row[j], op->alpha));
+                sum += slope;
+                saturated += slope < low;
+                if (!(slope == 0))
+                    alive[j] = 1;
+            }
+        }
+        for (uint32_t j = 0; j < a->cols; j++)
+            dead += alive[j] == 0;
+        const double elements = (double)(each * a->cols);
+        machine->slots[op->slot + i] = (vg_slot){.elements = each * a->cols,
+                                                 .mean_abs_derivative = sum / elements,
+                                                 .saturated = (double)saturated / elements,
+                                                 .dead = (double)dead / a->cols};
+    }
+}
+
+static double largest_finite(vg_ref_machine *machine, const vg_mat *m, uint64_t first,
+                             uint64_t count, double *row)
+{
+    double largest = 0;
+    for (uint64_t r = first; r < first + count; r++) {
+        vg_ref_get_row(machine, m, r, row);
+        for (uint32_t j = 0; j < m->cols; j++)
+            if (isfinite(row[j]) && fabs(row[j]) > largest)
+                largest = fabs(row[j]);
+    }
+    return largest;
+}
+
+/* Segment i: the common exponent E, then every signal × 2^(e - E). */
+static void rescale_segment(vg_ref_machine *machine, const vg_op *op, uint64_t i, double *row)
+{
+    const vg_rescale *s = &op->rescale;
+    const uint64_t each = s->segment_rows, first = i * each;
+    int64_t e[VG_MAX_SIGNALS] = {0}, most = INT64_MIN, common = INT64_MIN;
+    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++) {
+        if (s->exponent[n] != VG_NO_SLOT)
+            e[n] = machine->slots[s->exponent[n] + i].exponent;
+        if (e[n] > most)
+            most = e[n];
+        double largest = largest_finite(machine, &s->in[n], first, each, row);
+        int binary = 0;
+        frexp(largest, &binary); /* largest in [2^(binary-1), 2^binary) */
+        if (largest > 0 && e[n] + binary - 61 > common)
+            common = e[n] + binary - 61;
+    }
+    if (common == INT64_MIN)
+        common = most;
+    vg_slot slot = {0};
+    measure_rows(machine, &s->in[0], first, each, row, &slot);
+    slot.exponent = common;
+    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++) {
+        const int64_t by = e[n] - common;
+        const int shift = by < -5000 ? -5000 : by > 5000 ? 5000 : (int)by;
+        for (uint64_t r = first; r < first + each; r++) {
+            vg_ref_get_row(machine, &s->in[n], r, row);
+            for (uint32_t j = 0; j < s->in[n].cols; j++)
+                row[j] = ldexp(row[j], shift);
+            vg_ref_put_row(machine, &s->out[n], r, row);
+        }
+    }
+    machine->slots[op->slot + i] = slot;
+}
+
+void vg_ref_rescale(vg_ref_machine *machine, const vg_op *op)
+{
+    const vg_rescale *s = &op->rescale;
+    double *row = vg_ref_take(machine, machine->scratch_size);
+    for (uint64_t i = 0; i * s->segment_rows < s->in[0].rows; i++)
+        rescale_segment(machine, op, i, row);
+}
