@@ -2,11 +2,13 @@
 #ifndef VG_KERNELS_H
 #define VG_KERNELS_H
 
+#include "gemm_kernels.h"
 #include "vg/program.h"
 
 typedef struct vg_kernels {
     const char *name; /* "scalar" "avx2" "avx512" "neon" */
     uint32_t lanes;   /* floats a vector */
+    const vg_gemm_kernels *gemm;
 } vg_kernels;
 
 /* Only those of the target architecture are linked. */

@@ -1,0 +1,44 @@
+/* What the products need of an instruction set: register tiles, a transposing copy, and two loops
+ * that measure the limits. gemm.inc fills one table for every instruction set; it is a member of
+ * vg_kernels. */
+#ifndef VG_GEMM_KERNELS_H
+#define VG_GEMM_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { VG_TILE_ROWS = 14, VG_TILE_VECTORS = 8, VG_TILE_LINE = 16 /* floats a cache line */ };
+
+/* One tile: C[i, j] = Σ_k A[i, k] B[k, j] for `rows` rows and n columns, in fp32, every element by
+ * one chain of fused multiply-adds from k = 0 on, whatever the tile's shape.
+ * A[i, k] at a[i·a_row + k·a_k]; B[k, j] at b[k·b_k + j]; C[i, j] at c[i·c_row + j].
+ * n is at most the tile's vectors times the lanes and less than one vector fewer. Whole vectors of
+ * B are read (the lanes beyond n never reach a result); exactly n columns of C are written.
+ * accumulate: the sum is added to C. prefetch_a, prefetch_b (where a_k = 1; 0 = none): the lines
+ * at that distance in elements from those of A or B in use are asked for. */
+typedef struct vg_tile {
+    const float *a, *b;
+    float *c;
+    size_t a_row, a_k, b_k, c_row, k;
+    size_t prefetch_a, prefetch_b;
+    uint32_t n;
+    bool accumulate;
+} vg_tile;
+
+typedef void vg_tile_fn(const vg_tile *tile);
+
+typedef struct vg_gemm_kernels {
+    uint32_t lanes;
+    uint32_t max_rows[VG_TILE_VECTORS + 1]; /* of a tile so many vectors wide; 0: no such width */
+    vg_tile_fn *tile[VG_TILE_VECTORS + 1][VG_TILE_ROWS + 1]; /* by vectors and rows, from 1 */
+    /* to[j·to_row + i] = from[i·from_row + j] for i < rows, j < cols; nothing else is touched. */
+    void (*transpose)(float *to, size_t to_row, const float *from, size_t from_row, size_t rows,
+                      size_t cols);
+    /* `rounds` rounds of independent fused multiply-adds in registers; returns the FLOP done. */
+    double (*fma_burst)(uint64_t rounds, float *sink);
+    /* Reads n floats, a multiple of 256, once. */
+    void (*read_burst)(const float *from, size_t n, float *sink);
+} vg_gemm_kernels;
+
+#endif
