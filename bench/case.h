@@ -6,7 +6,9 @@
 
 enum { VG_CASE_NAME = 256 };
 
-/* The defaults of a kind: everything but the sizes' axes as the command line's defaults say. */
+/* The command line's defaults of a kind. Three fields hold what vg_model_complete() resolves:
+ * input 0 (= width), output_activation VG_ACTIVATION_COUNT (identity of a read-out, else the
+ * layer's own), init.kind VG_INIT_COUNT (by activation). */
 void vg_model_defaults(vg_model_kind kind, vg_activation activation, vg_model *out);
 
 /* Checks the ranges and that the combination exists, and resets what does not concern the kind to
@@ -25,9 +27,12 @@ vg_status vg_case_parse(const char *name, vg_model *out);
 const char *vg_loss_name(vg_loss loss);
 const char *vg_loss_at_name(vg_loss_at at);
 const char *vg_input_name(vg_input x);
-/* "normal:1.5:0.05", "orthogonal"; strict both ways, shortest form that reads back. */
+/* "normal:1.5:0.05", "orthogonal". Parsing takes all of [text, text + length) and any decimal
+ * spelling of the numbers; ranges are vg_model_complete()'s. */
 void vg_init_name(vg_init init, char *out, size_t size);
-vg_status vg_init_parse(const char *text, vg_init *out);
+vg_status vg_init_parse(const char *text, size_t length, vg_init *out);
+/* A finite decimal number that is all of [text, text + length). */
+bool vg_number_parse(const char *text, size_t length, double *out);
 /* The shortest decimal form of a double that reads back as the same double. */
 void vg_number_name(double value, char *out, size_t size);
 

@@ -94,9 +94,9 @@ typedef struct vg_dense_bwd_weights {
 /* Steps [t0, t1) of one layer; windows with T·B rows are always those of the whole sequence, row
  * t·B + b (t from 0). preact_x [T·B, G·H] holds W_ih x + b_ih, gate-major; weight_hh [G·H, H],
  * bias_hh [1, G·H]; state0[s] [B, H]; y [T·B, H] = every h_t; reserve [T·B, (kept + states - 1)·H]:
- * kept values, then the states after the first (absent for rnn). The rows of state0[0] stand right
- * before those of y in the arena, with the same ld: h_{t-1} of step t is row (t - 1)·B of y, also
- * for t = 0. */
+ * kept values, then the states after the first (absent for rnn; FP32 in bf16 with two states). The
+ * rows of state0[0] stand right before those of y in the arena, with the same ld: h_{t-1} of step t
+ * is row (t - 1)·B of y, also for t = 0. */
 typedef struct vg_scan_fwd {
     vg_mat preact_x, weight_hh, bias_hh, state0[VG_MAX_STATES], y, reserve;
 } vg_scan_fwd;
@@ -128,7 +128,8 @@ typedef struct vg_clip {
     double max_norm;
 } vg_clip;
 
-/* A slot for each `segment_rows` rows of the window, from `slot` on. */
+/* A slot for each `segment_rows` rows of the window (the last segment may be shorter), from `slot`
+ * on. */
 typedef struct vg_measure {
     vg_mat window;
     uint64_t segment_rows;
@@ -142,11 +143,13 @@ typedef struct vg_census {
 } vg_census;
 
 /* Brings signals with exponents of their own to one: signal i is worth in[i] × 2^e, e the exponent
- * of its slot (segment j of `segment_rows` rows: slot exponent[i] + j; VG_NO_SLOT: e = 0). E is
- * chosen so that the largest finite |element| over all signals, times 2^(e - E), lies in [2^60,
- * 2^61); out[i] = in[i] × 2^(e_i - E); E goes to `exponent` of the op's slot. All zero: E = the
- * largest e, a copy. out[i] may be in[i]. The slot's zeros and subnormals count signal 0 as it came
- * in. */
+ * of slot exponent[i] (VG_NO_SLOT: e = 0). segment_rows 0: one exponent a signal; else rows
+ * [j·segment_rows, (j + 1)·segment_rows) of signal i have that of slot exponent[i] + j, the last
+ * segment may be shorter. E is chosen so that the largest finite |element| × 2^(e - E) over all
+ * signals lies in [2^60, 2^61); out[i] = in[i] × 2^(e - E), and E goes to `exponent` of the op's
+ * slot, so that a value × 2^E is the true one whatever came before. All zero: E = the largest e, a
+ * copy. Signals stand without gaps: in[0] is present, an absent one ends the list. out[i] may be
+ * in[i]. The slot's elements, zeros and subnormals count signal 0 as it came in. */
 typedef struct vg_rescale {
     vg_mat in[VG_MAX_SIGNALS], out[VG_MAX_SIGNALS];
     uint32_t exponent[VG_MAX_SIGNALS];
@@ -204,10 +207,11 @@ typedef struct vg_tensor {
     vg_mat mat;
 } vg_tensor;
 
-/* Where the norms of one tensor and layer are found. Step of slot i is first_step + i; a single
- * value over all steps has steps == 0. exact: the slots of the rescaled reading; the exponent of
- * slot i is that of slot exponent + (first_step + i - 1) / piece (step 0 as step 1; VG_NO_SLOT: 0).
- */
+/* Where the norms of one tensor and layer are found: `steps` consecutive slots from `plain` and
+ * from `exact` on, step first_step + i at slot i; a single value over all steps has steps == 0 and
+ * one slot. A value of the exact reading × 2^E is the true one, E the `exponent` of slot exponent +
+ * (step - 1) / piece (step 0 as step 1; a single value: of slot `exponent`). The census of step s
+ * is slot census + s - 1, step 0 has none (a single value: slot `census`; VG_NO_SLOT: none). */
 typedef struct vg_profile {
     const char *tensor; /* "dh", "dc", "dweight", "dbias", "dweight_ih", ... */
     uint32_t layer;     /* 0: the input */
@@ -218,7 +222,8 @@ typedef struct vg_profile {
 
 typedef struct vg_program {
     vg_model model;
-    vg_dtype storage; /* of x, weights, y ...: that of the model, or FP64 for the oracle */
+    vg_dtype
+        storage; /* of x, weights, y ...: FP64 for the oracle, else the model's, TF32 as FP32 */
     uint64_t arena_bytes;
     uint32_t op_count, tensor_count, profile_count, slot_count;
     uint64_t exact_piece; /* steps a piece of EXACT; 0: not lowered */
