@@ -1,7 +1,6 @@
 /* Cases: defaults, ranges, and the one-line name. */
 #include "case.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -9,14 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_DEPTH = 65536,
-    MAX_WIDTH = 65536,
-    MAX_BATCH = 1 << 20,
-    MAX_SEQ_LEN = 1 << 24,
-    MAX_PIECES = 64,
-    MAX_NUMBER = 32
-};
+enum { MAX_NUMBER = 32 };
 
 static const double default_alpha = 0.01;
 static const uint32_t default_pieces = 2;
@@ -47,52 +39,6 @@ static const struct {
     VG_INITIALISERS(ROW)
 #undef ROW
 };
-
-/* --- numbers --- */
-
-/* Takes the zeros out of an exponent: "1e-05" -> "1e-5", "1e+20" -> "1e20". */
-static void tidy_exponent(char *text)
-{
-    char *e = strchr(text, 'e');
-    if (!e)
-        return;
-    char *to = e + 1, *from = e + 1;
-    if (*from == '+')
-        from++;
-    else if (*from == '-')
-        *to++ = *from++;
-    while (*from == '0' && from[1])
-        from++;
-    memmove(to, from, strlen(from) + 1);
-}
-
-void vg_number_name(double value, char *out, size_t size)
-{
-    char scientific[MAX_NUMBER], plain[400];
-    int digits = 0;
-    do {
-        snprintf(scientific, sizeof scientific, "%.*e", digits, value);
-    } while (strtod(scientific, NULL) != value && isfinite(value) && ++digits < 17);
-    int exponent = isfinite(value) && value != 0 ? atoi(strchr(scientific, 'e') + 1) : 0;
-    tidy_exponent(scientific);
-    snprintf(plain, sizeof plain, "%.*f", digits > exponent ? digits - exponent : 0, value);
-    bool fixed = strtod(plain, NULL) == value && strlen(plain) <= strlen(scientific);
-    snprintf(out, size, "%s", fixed || value == 0 ? plain : scientific);
-}
-
-bool vg_number_parse(const char *text, size_t length, double *out)
-{
-    char copy[MAX_NUMBER], *end;
-    if (length == 0 || length >= sizeof copy)
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (!isdigit((unsigned char)text[i]) && !strchr("+-.eE", text[i]))
-            return false;
-    memcpy(copy, text, length);
-    copy[length] = 0;
-    *out = strtod(copy, &end);
-    return *end == 0 && isfinite(*out);
-}
 
 /* --- initialisers --- */
 
@@ -254,13 +200,14 @@ vg_status vg_model_complete(vg_model *model)
         VG_FAIL(VG_INVALID, "--model, --activation: out of range");
     settle(&m);
     VG_TRY(check_enumerations(&m));
-    VG_TRY(check_integer("depth", m.depth, 1, MAX_DEPTH));
-    VG_TRY(check_integer("width", m.width, 1, MAX_WIDTH));
-    VG_TRY(check_integer("input", m.input, 1, MAX_WIDTH));
-    VG_TRY(check_integer("output", m.output, 0, MAX_WIDTH));
-    VG_TRY(check_integer("batch", m.batch, 1, MAX_BATCH));
-    VG_TRY(check_integer("seq-len", m.seq_len, 1, MAX_SEQ_LEN));
-    VG_TRY(check_integer("pieces", m.pieces, 2, MAX_PIECES));
+    VG_TRY(check_integer("depth", m.depth, 1, VG_MAX_DEPTH));
+    VG_TRY(check_integer("width", m.width, 1, VG_MAX_WIDTH));
+    VG_TRY(check_integer("input", m.input, 1, VG_MAX_WIDTH));
+    VG_TRY(check_integer("output", m.output, 0, VG_MAX_WIDTH));
+    VG_TRY(check_integer("batch", m.batch, 1, VG_MAX_BATCH));
+    VG_TRY(check_integer("seq-len", m.seq_len, 1, VG_MAX_SEQ_LEN));
+    VG_TRY(check_integer("pieces", m.pieces, 2, VG_MAX_PIECES));
+    VG_TRY(check_integer("seed", m.seed, 0, VG_MAX_SEED));
     VG_TRY(check_number("alpha", m.alpha, m.alpha >= 0 && m.alpha < 1, "0 <= alpha < 1"));
     VG_TRY(check_number("clip-norm", m.clip_norm, m.clip_norm >= 0, "a norm of at least 0"));
     VG_TRY(check_number("h0", m.h0, true, "a finite number"));

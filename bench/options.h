@@ -51,7 +51,7 @@ typedef struct vg_options {
     uint32_t repetitions, processes;
     double min_time_s, warmup_s, timeout_s;
     uint64_t gradient_rows;
-    const char *out, *dump, *host_name; /* null: not given; out "-": results.csv to stdout */
+    char *out, *dump, *host_name; /* null: not given; out "-": results.csv to stdout */
     bool resume, yes, quiet;
     bool color, progress;    /* resolved: auto asks whether stderr is a terminal */
     vg_strings arguments;    /* as given, without the program's name */
