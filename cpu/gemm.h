@@ -1,0 +1,47 @@
+/* Products of one thread, over register tiles, blocked for the caches. The bits of an element
+ * depend on K alone: blocks of K are summed apart and added in order, and within a block there is
+ * one chain of multiply-adds. How rows and columns are shared out changes nothing. */
+#ifndef VG_GEMM_H
+#define VG_GEMM_H
+
+#include "gemm_kernels.h"
+
+/* Longest block of K. */
+enum { VG_K_BLOCK = 512 };
+
+typedef void vg_product_done_fn(void *context, size_t first_row, size_t rows);
+
+/* C [m, n] = A B (+ C where `accumulate`). A[i, k] at a[i·a_row + k·a_k]; C[i, j] at c[i·c_row +
+ * j]; B[k, j] stands in panels of `vectors` vectors: at b[p·b_panel + k·b_k + j - p·w] with w =
+ * vectors · lanes, p = j / w. Not packed: b_panel = w, b_k the row length. Whole vectors of B are
+ * read. block: rows that stay in cache while all columns pass (vg_product_block). `done` is called
+ * after every block of rows is final; may be null. */
+typedef struct vg_product {
+    const float *a, *b;
+    float *c;
+    size_t a_row, a_k, b_k, b_panel, c_row, m, n, k, block;
+    uint32_t vectors;
+    bool accumulate, prefetch_a, prefetch_b;
+    vg_product_done_fn *done;
+    void *context;
+} vg_product;
+
+void vg_product_run(const vg_gemm_kernels *kernels, const vg_product *product);
+
+/* The width of a panel, in vectors, for tiles of m rows. */
+uint32_t vg_product_vectors(const vg_gemm_kernels *kernels, size_t m);
+
+/* The block of rows for a product of these sizes and a second-level cache of so many bytes. */
+size_t vg_product_block(const vg_gemm_kernels *kernels, uint32_t vectors, size_t m, size_t n,
+                        size_t k, size_t cache_bytes);
+
+/* Floats that the packed form of a B [k, n] takes. */
+size_t vg_pack_size(const vg_gemm_kernels *kernels, uint32_t vectors, size_t k, size_t n);
+
+/* Packs columns [first, first + count) of B [k, ·] into panels, each [k][w], zeros beyond the last
+ * column; `first` is a multiple of w, and to is where panel 0 begins. B[k, j] at from[k·row + j],
+ * or `transposed` at from[j·row + k]. */
+void vg_pack(const vg_gemm_kernels *kernels, uint32_t vectors, float *to, const float *from,
+             size_t row, bool transposed, size_t k, size_t first, size_t count);
+
+#endif

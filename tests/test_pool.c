@@ -1,0 +1,158 @@
+/* The threads' barrier under stress, with and without spinning, and how work is shared out. */
+#include "pool.h"
+#include "topology.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MOST_THREADS = 7, STEPS = 400 };
+
+typedef struct stress {
+    vg_pool *pool;
+    uint64_t cell[2][MOST_THREADS]; /* plain memory: only the barrier orders it */
+    bool wrong[MOST_THREADS];
+} stress;
+
+/* Each step every thread sums what all wrote the step before; a missed arrival shows as a wrong sum
+ * (and as a race to the thread sanitizer). */
+static void steps(void *context, uint32_t thread, uint32_t threads)
+{
+    stress *s = context;
+    s->cell[0][thread] = 1;
+    vg_pool_barrier(s->pool, thread);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < threads; i++)
+            sum += s->cell[(step - 1) % 2][i];
+        s->wrong[thread] = s->wrong[thread] || sum != step * threads;
+        s->cell[step % 2][thread] = step + 1;
+        vg_pool_barrier(s->pool, thread);
+    }
+}
+
+static void stress_run(uint32_t threads, bool spin)
+{
+    stress s = {0};
+    assert_int_equal(vg_pool_open(threads, NULL, false, spin, &s.pool), VG_OK);
+    for (int round = 0; round < 5; round++) {
+        vg_pool_enter(s.pool);
+        for (int run = 0; run < 3; run++)
+            vg_pool_run(s.pool, steps, &s);
+        vg_pool_leave(s.pool);
+    }
+    vg_pool_close(s.pool);
+    for (uint32_t i = 0; i < threads; i++)
+        if (s.wrong[i])
+            fail_msg("thread %u of %u (spin %d) went on too early", i, threads, spin);
+}
+
+static void test_barrier(void **unused)
+{
+    (void)unused;
+    static const uint32_t counts[] = {1, 2, 3, 5, 7};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int spin = 0; spin < 2; spin++)
+            stress_run(counts[i], spin && counts[i] <= 2);
+}
+
+/* Opened and closed without work, and closed while asleep. */
+static void test_idle(void **unused)
+{
+    (void)unused;
+    for (uint32_t threads = 1; threads <= 4; threads++) {
+        vg_pool *pool = NULL;
+        assert_int_equal(vg_pool_open(threads, NULL, false, true, &pool), VG_OK);
+        assert_int_equal(vg_pool_threads(pool), threads);
+        vg_pool_close(pool);
+    }
+}
+
+static void tiny_product(void *context, uint32_t thread, uint32_t threads)
+{
+    (void)threads;
+    volatile float tiny = 0x1p-100f;
+    ((float *)context)[thread] = tiny * 0x1p-40f;
+}
+
+/* Flushing holds in every thread while entered, and not after. */
+static void test_denormals(void **unused)
+{
+    (void)unused;
+#if defined(__x86_64__) || defined(__aarch64__)
+    float tiny[3], after;
+    for (int flush = 0; flush < 2; flush++) {
+        vg_pool *pool = NULL;
+        assert_int_equal(vg_pool_open(3, NULL, flush, false, &pool), VG_OK);
+        vg_pool_enter(pool);
+        vg_pool_run(pool, tiny_product, tiny);
+        vg_pool_leave(pool);
+        for (int i = 0; i < 3; i++)
+            assert_true((tiny[i] == 0) == flush);
+        tiny_product(&after, 0, 1);
+        assert_true(after > 0);
+        vg_pool_close(pool);
+    }
+#endif
+}
+
+static void test_bound(void **unused)
+{
+    (void)unused;
+    vg_topology topology;
+    assert_int_equal(vg_topology_open(&topology), VG_OK);
+    assert_true(topology.cores >= 1);
+    assert_true(topology.cache_count >= 1);
+    for (uint32_t c = 1; c < topology.cache_count; c++)
+        assert_true(topology.caches[c].bytes > topology.caches[c - 1].bytes);
+    vg_pool *pool = NULL;
+    assert_int_equal(vg_pool_open(topology.cores, topology.cpus, false, true, &pool), VG_OK);
+    vg_pool_enter(pool);
+    vg_topology inside;
+    assert_int_equal(vg_topology_open(&inside), VG_OK);
+    assert_int_equal(inside.cores, 1);
+    assert_int_equal(inside.cpus[0], topology.cpus[0]);
+    vg_topology_close(&inside);
+    vg_pool_leave(pool);
+    assert_int_equal(vg_topology_open(&inside), VG_OK);
+    assert_int_equal(inside.cores, topology.cores);
+    vg_topology_close(&inside);
+    vg_pool_close(pool);
+    char *xml = vg_topology_xml(&topology);
+    assert_non_null(xml);
+    assert_non_null(strstr(xml, "<topology"));
+    assert_null(strstr(xml, "HostName"));
+    assert_null(strstr(xml, "Serial"));
+    free(xml);
+    vg_topology_close(&topology);
+}
+
+static void test_share(void **unused)
+{
+    (void)unused;
+    for (uint64_t count = 0; count < 20; count++)
+        for (uint32_t threads = 1; threads < 9; threads++) {
+            uint64_t next = 0;
+            for (uint32_t p = 0; p < threads; p++) {
+                uint64_t first, last;
+                vg_pool_share(count, p, threads, &first, &last);
+                assert_int_equal(first, next);
+                assert_true(last - first <= count / threads + 1);
+                next = last;
+            }
+            assert_int_equal(next, count);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_share),   cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_barrier), cmocka_unit_test(test_denormals),
+        cmocka_unit_test(test_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
