@@ -6,23 +6,30 @@
 
 #include <stddef.h>
 
-/* E[g(sqrt(q) z)], z ~ N(0,1), by quadrature, for g = f², f'^2 and f'^4 of an activation. */
+/* E[g(sqrt(q) z)], z ~ N(0,1), for g = f², f'² and f'⁴ of an activation: by quadrature to 1e-12
+ * (sigmoid, tanh) or in closed form. Maxout: of two pieces (its f2 alone depends on their number).
+ */
 typedef struct vg_moments {
     double f2, d2, d4;
 } vg_moments;
 vg_moments vg_theory_moments(vg_activation activation, double alpha, double q);
 
-/* q* and chi_1 of a wide random layer with W ~ N(0, sw²/fan_in), b ~ N(0, sb²). */
+/* The fixed point q* = sw2 E[f²] + sb2 of a wide random layer with W ~ N(0, sw2/fan_in),
+ * b ~ N(0, sb2), and chi_1 = sw2 E[f'²] there (Poole 2016, Schoenholz 2017). q*: infinite where q
+ * grows without end, NaN where every q is one. */
 void vg_theory_fixed_point(vg_activation activation, double alpha, double sw2, double sb2,
                            double *q, double *chi);
 
-/* Predicted log10(g_k / g_0), k = 0..depth, of a stack (k layers back from the output). False: no
- * prediction for this model (lstm, gru, residual, initialisers without a variance). */
+/* Predicted log10(g_k / g_0), k = 0..depth, of a stack (k layers back from h_depth; depth + 1
+ * values): q layer by layer from the input's mean square, and sqrt(chi) of every layer. False: no
+ * prediction (lstm, gru, rnn, residual, the identity initialiser); then the values mean nothing. */
 bool vg_theory_depth(const vg_model *model, double *log10_ratio);
-/* Predicted rate a step of a vanilla rnn's layer 1; NaN: none. */
-double vg_theory_time_rate(const vg_model *model);
-/* The asymptotic rate a layer, sqrt(chi_1); NaN: none. */
+/* The asymptotic rate a layer of a stack, sqrt(chi_1); NaN: none. */
 double vg_theory_depth_rate(const vg_model *model);
+/* The asymptotic rate a step of a vanilla rnn at `layer` (from 1): sqrt(chi_1) at q* = sw2 E[f²] +
+ * su2 mean(x²) + sb2; the largest of the layers from this one up, since the signal may go back in
+ * time in any of them. NaN: none. */
+double vg_theory_time_rate(const vg_model *model, uint32_t layer);
 
 /* Largest singular value of w [rows × cols, row-major], to about 1e-9 of itself: Lanczos on wᵀw
  * (Golub and Kahan 1965); where 256 steps have not converged, or memory is short, from above by
