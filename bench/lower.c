@@ -177,6 +177,8 @@ static vg_builder begin(const vg_model *model, const vg_lowering *how)
     b.storage = how->oracle ? VG_FP64 : model->dtype == VG_TF32 ? VG_FP32 : model->dtype;
     b.wide = b.storage == VG_BF16 ? VG_FP32 : b.storage;
     b.piece = how->exact_piece ? how->exact_piece : model->seq_len <= 4096 ? 1 : 16;
+    if (b.piece > model->seq_len)
+        b.piece = model->seq_len;
     return b;
 }
 

@@ -69,6 +69,25 @@ void vg_build_dense_probe(vg_builder *b, vg_dense_layer *d);
 vg_mat vg_build_dense_exact(vg_builder *b, const vg_dense_layer *d, vg_mat dy, uint32_t exponent,
                             vg_mat *scaled);
 
+/* A recurrent layer: windows of forward and backward, and its slots. */
+typedef struct vg_recurrent_layer {
+    uint32_t layer;
+    vg_mat x, preact, reserve, y, state0[VG_MAX_STATES];
+    vg_mat history; /* h_{t-1} of every step: the rows of state0[0], then those of y but the last */
+    vg_mat weight_ih, weight_hh, bias_ih, bias_hh;
+    vg_mat dweight_ih, dweight_hh, dbias_ih, dbias_hh;
+    vg_mat dy, dgates_x, dgates_h, dstate0[VG_MAX_STATES], dx;
+    uint32_t exponents, gates_exponent;         /* a slot a piece; of all pieces brought to one */
+    uint32_t dh_slot, dc_slot, weight_slots[4]; /* plain: see vg_build_profile() */
+} vg_recurrent_layer;
+
+/* A SCAN_BWD op of a layer, all steps, with dgates, dstate0, dh and dc to be filled in. */
+vg_op *vg_build_scan_bwd(vg_builder *b, const vg_recurrent_layer *r, vg_pass pass);
+/* dx [T·B, I] in a new window from dgates_x. */
+vg_mat vg_build_scan_dx(vg_builder *b, const vg_recurrent_layer *r, vg_mat dgates_x, vg_pass pass);
+/* PROBE and EXACT of all layers and of the read-out (null: none). */
+void vg_build_recurrent_probe(vg_builder *b, vg_recurrent_layer *layers, vg_dense_layer *readout);
+
 void vg_lower_stack(vg_builder *b);
 void vg_lower_recurrent(vg_builder *b);
 
