@@ -1,0 +1,84 @@
+/* --help, generated from the table of options, and --version. */
+#include "build_info.h"
+#include "devices.h"
+#include "option_table.h"
+
+#include <string.h>
+
+static const char examples[] =
+    "bench: how fast, and how far, gradients travel through deep and long networks\n"
+    "\n"
+    "Examples\n"
+    "  bench --device=cuda --depth=64               three stacks 64 deep on the first GPU\n"
+    "  bench --seq-len=128,1024 --width=512         rnn, lstm and gru on the best devices\n"
+    "  bench --model=lstm --seq-len=1:1024:*2 --forget-bias=drawn,1\n"
+    "  bench --device='cpu.*' --preset=quick        every CPU device side by side\n"
+    "  bench --case=stack-tanh/d64/w256/b32/fp32/xavier/seed1 --check\n"
+    "\n"
+    "Results go to stderr as a table and to files (--out). Several values of an option make\n"
+    "several cases. AXIS: 8 or 8,16,64 or 1:64:*2 or 0:100:+10. TIME: 0.2s, 200ms, 1m.\n";
+
+enum { LEFT = 26, WIDTH = 100 };
+
+/* Words of the text from column `*at` on, in lines of WIDTH that begin at column LEFT. */
+static void print_words(FILE *to, const char *text, int *at)
+{
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (*at + 1 + length > WIDTH) {
+            fprintf(to, "\n%*s", LEFT, "");
+            *at = LEFT;
+        }
+        fprintf(to, " %.*s", length, text);
+        *at += 1 + length;
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
+static void print_row(FILE *to, const vg_option_row *row)
+{
+    char text[128];
+    snprintf(text, sizeof text, "  --%s%s%s", row->name, row->values != NULL ? "=" : "",
+             row->values != NULL ? row->values : "");
+    fprintf(to, "%-*s", LEFT, text);
+    int at = (int)strlen(text) > LEFT ? WIDTH : LEFT; /* too long: the help below it */
+    print_words(to, row->help, &at);
+    if (row->fallback != NULL) {
+        snprintf(text, sizeof text, "[%s]", row->fallback);
+        print_words(to, text, &at);
+    }
+    fputc('\n', to);
+}
+
+void vg_options_help(FILE *to)
+{
+    fputs(examples, to);
+    for (const vg_option_row *row = vg_option_rows; row->name != NULL; row++) {
+        if (row->group != NULL)
+            fprintf(to, "\n%s\n", row->group);
+        print_row(to, row);
+    }
+    fputs("\n"
+          "Exit: 0 all well; 1 a case failed; 2 usage; 3 a named device is not there; 4 results\n"
+          "could not be written; 130, 143, 129 on Ctrl-C, SIGTERM, SIGHUP.\n",
+          to);
+}
+
+void vg_options_version(FILE *to)
+{
+    const vg_build_info *b = vg_build_info_get();
+    fprintf(to, "bench %s", b->version);
+    if (b->commit[0] != '\0')
+        fprintf(to, " (commit %s%s)", b->commit, b->dirty ? ", modified" : "");
+    fprintf(to, "\ncompiler: %s, %s\n", b->compiler, b->flags);
+    fprintf(to, "libraries: hwloc %s, Google Benchmark %s\n",
+            b->hwloc[0] != '\0' ? b->hwloc : "none",
+            b->benchmark[0] != '\0' ? b->benchmark : "none");
+    fprintf(to, "devices:");
+    for (const vg_driver *const *d = vg_drivers(); *d != NULL; d++)
+        fprintf(to, " %s", (*d)->family);
+    fprintf(to, "\n");
+    for (const vg_absent_family *a = vg_absent_families(); a->family != NULL; a++)
+        fprintf(to, "without %s: %s\n", a->family, a->reason);
+}

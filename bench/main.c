@@ -1,0 +1,35 @@
+/* The program `bench`: a supervisor, or one of its workers. */
+#include "plan.h"
+#include "supervisor.h"
+
+#include <string.h>
+
+/* Whether all of the text really went out. */
+static int flushed(FILE *to)
+{
+    return fflush(to) == 0 && !ferror(to) ? 0 : vg_plan_exit(VG_IO);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], VG_WORKER_ARGUMENT) == 0)
+        return vg_worker_main(argc - 2, argv + 2);
+    vg_options options;
+    vg_status status = vg_options_parse(argc, argv, &options);
+    if (status != VG_OK) {
+        fprintf(stderr, "bench: %s\n", vg_reason());
+        return vg_plan_exit(status);
+    }
+    int code;
+    if (options.command == VG_COMMAND_HELP) {
+        vg_options_help(stdout);
+        code = flushed(stdout);
+    } else if (options.command == VG_COMMAND_VERSION) {
+        vg_options_version(stdout);
+        code = flushed(stdout);
+    } else {
+        code = vg_supervisor_main(&options);
+    }
+    vg_options_free(&options);
+    return code;
+}
