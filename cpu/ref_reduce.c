@@ -15,6 +15,13 @@ static void count_element(vg_slot *slot, vg_dtype dtype, double value)
         slot->max_abs = size;
 }
 
+/* Rows of segment i that there are. */
+static uint64_t segment_rows(const vg_mat *m, uint64_t each, uint64_t i)
+{
+    const uint64_t left = m->rows - i * each;
+    return left < each ? left : each;
+}
+
 static void measure_rows(vg_ref_machine *machine, const vg_mat *m, uint64_t first, uint64_t count,
                          double *row, vg_slot *slot)
 {
@@ -32,7 +39,7 @@ void vg_ref_measure(vg_ref_machine *machine, const vg_op *op)
     double *row = vg_ref_take(machine, m->cols);
     for (uint64_t i = 0; i * each < m->rows; i++) {
         vg_slot slot = {0};
-        measure_rows(machine, m, i * each, each, row, &slot);
+        measure_rows(machine, m, i * each, segment_rows(m, each, i), row, &slot);
         machine->slots[op->slot + i] = slot;
     }
 }
@@ -40,7 +47,7 @@ void vg_ref_measure(vg_ref_machine *machine, const vg_op *op)
 void vg_ref_clip(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_clip *c = &op->clip;
-    double *row = vg_ref_take(machine, machine->scratch_size);
+    double *row = vg_ref_take(machine, vg_ref_scratch(op));
     vg_slot before = {0}, after = {0};
     for (uint32_t i = 0; i < c->count; i++)
         measure_rows(machine, &c->grads[i], 0, c->grads[i].rows, row, &before);
@@ -65,11 +72,12 @@ void vg_ref_census(vg_ref_machine *machine, const vg_op *op)
     const double low = 0.01 * vg_activation_find(op->activation)->bound;
     double *row = vg_ref_take(machine, a->cols), *alive = vg_ref_take(machine, a->cols);
     for (uint64_t i = 0; i * each < a->rows; i++) {
+        const uint64_t rows = segment_rows(a, each, i);
         double sum = 0;
         uint64_t saturated = 0, dead = 0;
         for (uint32_t j = 0; j < a->cols; j++)
             alive[j] = 0;
-        for (uint64_t r = i * each; r < (i + 1) * each; r++) {
+        for (uint64_t r = i * each; r < i * each + rows; r++) {
             vg_ref_get_row(machine, a, r, row);
             for (uint32_t j = 0; j < a->cols; j++) {
                 double slope = fabs(vf_activation_derivative(op->activation, row[j], op->alpha));
@@ -81,66 +89,70 @@ void vg_ref_census(vg_ref_machine *machine, const vg_op *op)
         }
         for (uint32_t j = 0; j < a->cols; j++)
             dead += alive[j] == 0;
-        const double elements = (double)(each * a->cols);
-        machine->slots[op->slot + i] = (vg_slot){.elements = each * a->cols,
+        const double elements = (double)(rows * a->cols);
+        machine->slots[op->slot + i] = (vg_slot){.elements = rows * a->cols,
                                                  .mean_abs_derivative = sum / elements,
                                                  .saturated = (double)saturated / elements,
                                                  .dead = (double)dead / a->cols};
     }
 }
 
-static double largest_finite(vg_ref_machine *machine, const vg_mat *m, uint64_t first,
-                             uint64_t count, double *row)
+/* The exponent of rows [segment·each, ...) of signal n. */
+static int64_t exponent_of(const vg_ref_machine *machine, const vg_rescale *s, uint32_t n,
+                           uint64_t segment)
 {
-    double largest = 0;
-    for (uint64_t r = first; r < first + count; r++) {
-        vg_ref_get_row(machine, m, r, row);
-        for (uint32_t j = 0; j < m->cols; j++)
-            if (isfinite(row[j]) && fabs(row[j]) > largest)
-                largest = fabs(row[j]);
-    }
-    return largest;
+    if (s->exponent[n] == VG_NO_SLOT)
+        return 0;
+    return machine->slots[s->exponent[n] + segment].exponent;
 }
 
-/* Segment i: the common exponent E, then every signal × 2^(e - E). */
-static void rescale_segment(vg_ref_machine *machine, const vg_op *op, uint64_t i, double *row)
+/* Raises *common to the exponent that brings the largest element of signal n into [2^60, 2^61), and
+ * *most to the largest exponent of its segments. */
+static void look_at_signal(vg_ref_machine *machine, const vg_rescale *s, uint32_t n, double *row,
+                           int64_t *common, int64_t *most)
 {
-    const vg_rescale *s = &op->rescale;
-    const uint64_t each = s->segment_rows, first = i * each;
-    int64_t e[VG_MAX_SIGNALS] = {0}, most = INT64_MIN, common = INT64_MIN;
-    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++) {
-        if (s->exponent[n] != VG_NO_SLOT)
-            e[n] = machine->slots[s->exponent[n] + i].exponent;
-        if (e[n] > most)
-            most = e[n];
-        double largest = largest_finite(machine, &s->in[n], first, each, row);
-        int binary = 0;
-        frexp(largest, &binary); /* largest in [2^(binary-1), 2^binary) */
-        if (largest > 0 && e[n] + binary - 61 > common)
-            common = e[n] + binary - 61;
-    }
-    if (common == INT64_MIN)
-        common = most;
-    vg_slot slot = {0};
-    measure_rows(machine, &s->in[0], first, each, row, &slot);
-    slot.exponent = common;
-    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++) {
-        const int64_t by = e[n] - common;
-        const int shift = by < -5000 ? -5000 : by > 5000 ? 5000 : (int)by;
-        for (uint64_t r = first; r < first + each; r++) {
-            vg_ref_get_row(machine, &s->in[n], r, row);
-            for (uint32_t j = 0; j < s->in[n].cols; j++)
-                row[j] = ldexp(row[j], shift);
-            vg_ref_put_row(machine, &s->out[n], r, row);
+    const uint64_t each = s->segment_rows ? s->segment_rows : s->in[n].rows;
+    for (uint64_t r = 0; r < s->in[n].rows; r++) {
+        const int64_t e = exponent_of(machine, s, n, r / each);
+        *most = e > *most ? e : *most;
+        vg_ref_get_row(machine, &s->in[n], r, row);
+        for (uint32_t j = 0; j < s->in[n].cols; j++) {
+            int binary;
+            if (row[j] == 0 || !isfinite(row[j]))
+                continue;
+            frexp(row[j], &binary); /* |element| in [2^(binary - 1), 2^binary) */
+            *common = e + binary - 61 > *common ? e + binary - 61 : *common;
         }
     }
-    machine->slots[op->slot + i] = slot;
+}
+
+static void scale_signal(vg_ref_machine *machine, const vg_rescale *s, uint32_t n, double *row,
+                         int64_t common)
+{
+    const uint64_t each = s->segment_rows ? s->segment_rows : s->in[n].rows;
+    for (uint64_t r = 0; r < s->in[n].rows; r++) {
+        const int64_t by = exponent_of(machine, s, n, r / each) - common;
+        const int shift = by < -5000 ? -5000 : by > 5000 ? 5000 : (int)by;
+        vg_ref_get_row(machine, &s->in[n], r, row);
+        for (uint32_t j = 0; j < s->in[n].cols; j++)
+            row[j] = ldexp(row[j], shift);
+        vg_ref_put_row(machine, &s->out[n], r, row);
+    }
 }
 
 void vg_ref_rescale(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_rescale *s = &op->rescale;
-    double *row = vg_ref_take(machine, machine->scratch_size);
-    for (uint64_t i = 0; i * s->segment_rows < s->in[0].rows; i++)
-        rescale_segment(machine, op, i, row);
+    double *row = vg_ref_take(machine, vg_ref_scratch(op));
+    int64_t most = INT64_MIN, common = INT64_MIN;
+    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++)
+        look_at_signal(machine, s, n, row, &common, &most);
+    if (common == INT64_MIN)
+        common = most;
+    vg_slot slot = {0};
+    measure_rows(machine, &s->in[0], 0, s->in[0].rows, row, &slot);
+    for (uint32_t n = 0; n < VG_MAX_SIGNALS && vg_ref_present(&s->in[n]); n++)
+        scale_signal(machine, s, n, row, common);
+    slot.exponent = common;
+    machine->slots[op->slot] = slot;
 }

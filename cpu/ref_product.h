@@ -1,0 +1,34 @@
+/* Products of the oracle with the magnitudes that tolerances scale with. Internal to ref. */
+#ifndef VG_REF_PRODUCT_H
+#define VG_REF_PRODUCT_H
+
+#include "ref.h"
+
+/* NT: Σ_k a[r][k] b[c][k]; NN: Σ_k a[r][k] b[k][c]; TN: Σ_k a[k][r] b[k][c]. */
+typedef enum vg_ref_form { VG_REF_NT, VG_REF_NN, VG_REF_TN } vg_ref_form;
+
+typedef struct vg_ref_factors {
+    vg_ref_form form;
+    const vg_mat *a, *b;
+    int64_t shift; /* NT, NN: row r of the output is made of row r + shift of a */
+} vg_ref_factors;
+
+/* Σ ab, Σ|ab| and Σ a²b² of every element, one array each. */
+typedef struct vg_ref_sums {
+    double *value, *magnitude, *squares;
+} vg_ref_sums;
+
+uint64_t vg_ref_length(const vg_ref_factors *factors);
+
+/* Overwrites the sums of one area (its elements row-major). */
+void vg_ref_product(const vg_ref_ask *ask, const vg_ref_factors *factors, vg_ref_area area,
+                    vg_ref_sums sums);
+
+/* The same for all areas at once; only TN gains by it: it passes over its long operands once. */
+void vg_ref_products(const vg_ref_ask *ask, const vg_ref_factors *factors, vg_ref_sums sums);
+
+/* Scans: ref_element_scan.c. */
+vg_status vg_ref_evaluate_scan_fwd(const vg_ref_ask *ask, double *value, double *tolerance);
+vg_status vg_ref_evaluate_scan_bwd(const vg_ref_ask *ask, double *value, double *tolerance);
+
+#endif
