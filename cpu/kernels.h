@@ -134,13 +134,13 @@ typedef struct vg_kernels {
     void (*fill)(size_t rows, size_t cols, float value, vg_rows y);
     /* y = factor · x; y may be x */
     void (*scale)(size_t rows, size_t cols, float factor, vg_rows_in x, vg_rows y);
-    /* y = 2^exponent · x, rounded once, |exponent| <= 600; y may be x */
+    /* y = 2^exponent · x, rounded once, for any exponent; y may be x */
     void (*scale_by_power)(size_t rows, size_t cols, int exponent, vg_rows_in x, vg_rows y);
     /* sums[j] = Σ over the rows, in blocks of 32 rows, first to last; overwrites */
     void (*column_sums)(size_t rows, size_t cols, vg_rows_in x, float *sums);
     /* Σ x² in double; the same bits on every instruction set (16 partial sums, column mod 16) */
     double (*sum_squares)(size_t rows, size_t cols, vg_rows_in x);
-    /* Writes the slot's sum_squares (as above), max_abs (NaN where one is NaN), elements, zeros,
+    /* Writes the slot's sum_squares (as above), max_abs (of what is not NaN), elements, zeros,
      * subnormals, infinities and nans, whatever the thread's denormal mode is. Returns the largest
      * finite |x|. */
     float (*measure)(size_t rows, size_t cols, vg_rows_in x, vg_slot *slot);
