@@ -93,13 +93,20 @@ void vg_theory_fixed_point(vg_activation activation, double alpha, double sw2, d
     *chi = sw2 * vg_theory_moments(activation, alpha, *q).d2;
 }
 
-/* fan_in times the variance of a weight, and the variance of a bias, of a matrix [out, in];
- * `bound` is PyTorch's 1/sqrt(.) of the uniform initialiser. False: there is no such variance. */
-static bool variances(const vg_model *model, double in, double out, double uniform_fan, double *sw2,
-                      double *sb2)
+/* A matrix [out, in] before an activation; uniform_fan: the uniform initialiser's bound is one over
+ * its root. */
+typedef struct layer_shape {
+    double in, out, uniform_fan;
+    vg_activation activation;
+} layer_shape;
+
+/* fan_in times the variance of a weight, and the variance of a bias. False: there is no such
+ * variance. */
+static bool variances(const vg_model *model, layer_shape layer, double *sw2, double *sb2)
 {
     const vg_init *init = &model->init;
-    double alpha = model->activation == VG_leaky_relu ? model->alpha : 0;
+    const double in = layer.in, out = layer.out;
+    double alpha = layer.activation == VG_leaky_relu ? model->alpha : 0;
     *sb2 = 0;
     switch (init->kind) {
     case VG_INIT_XAVIER: *sw2 = 2 * in / (in + out); return true;
@@ -110,8 +117,8 @@ static bool variances(const vg_model *model, double in, double out, double unifo
         *sb2 = init->b * init->b;
         return true;
     case VG_INIT_UNIFORM:
-        *sw2 = in / (3 * uniform_fan);
-        *sb2 = 1 / (3 * uniform_fan);
+        *sw2 = in / (3 * layer.uniform_fan);
+        *sb2 = 1 / (3 * layer.uniform_fan);
         return true;
     case VG_INIT_ORTHOGONAL: *sw2 = init->a * init->a * in / fmax(in, out); return true;
     case VG_INIT_SPECTRAL: *sw2 = init->a * init->a; return in == out;
@@ -139,7 +146,7 @@ bool vg_theory_depth(const vg_model *model, double *log10_ratio)
         double in = l == 1 ? model->input : model->width, sw2, sb2;
         bool last = l == model->depth && model->output == 0;
         vg_activation activation = last ? model->output_activation : model->activation;
-        if (!variances(model, in, model->width, in, &sw2, &sb2))
+        if (!variances(model, (layer_shape){in, model->width, in, activation}, &sw2, &sb2))
             return false;
         vg_moments m = vg_theory_moments(activation, model->alpha, sw2 * square + sb2);
         square = m.f2;
@@ -153,9 +160,10 @@ bool vg_theory_depth(const vg_model *model, double *log10_ratio)
 
 double vg_theory_depth_rate(const vg_model *model)
 {
+    const double width = model->width;
     double sw2, sb2, q, chi;
     if (!is_predicted_stack(model) ||
-        !variances(model, model->width, model->width, model->width, &sw2, &sb2))
+        !variances(model, (layer_shape){width, width, width, model->activation}, &sw2, &sb2))
         return NAN;
     vg_theory_fixed_point(model->activation, model->alpha, sw2, sb2, &q, &chi);
     return sqrt(chi);
@@ -170,12 +178,12 @@ double vg_theory_time_rate(const vg_model *model, uint32_t layer)
         double in = l == 1 ? model->input : h, su2, sw2, sb2, unused, q, chi;
         bool recurrent_only =
             model->init.kind == VG_INIT_ORTHOGONAL || model->init.kind == VG_INIT_SPECTRAL;
-        if (!variances(model, h, h, h, &sw2, &sb2))
+        if (!variances(model, (layer_shape){h, h, h, model->activation}, &sw2, &sb2))
             return NAN;
         if (recurrent_only)
             su2 = in / (3 * h);
         else
-            variances(model, in, h, h, &su2, &unused);
+            variances(model, (layer_shape){in, h, h, model->activation}, &su2, &unused);
         vg_theory_fixed_point(model->activation, model->alpha, sw2, su2 * square + 2 * sb2, &q,
                               &chi);
         if (l >= layer)

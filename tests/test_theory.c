@@ -244,6 +244,11 @@ static void ends_of_a_stack(void **state)
     model.output = 10; /* a read-out takes the other activation, and is no layer */
     assert_true(vg_theory_depth(&model, curve));
     near("with a read-out", curve[64], 0, 1e-12);
+    model = stack_of(VG_relu, (vg_init){VG_INIT_HE, 0, 0});
+    model.output_activation = VG_leaky_relu; /* He's variance is that of the layer's own */
+    model.alpha = 0.5;
+    assert_true(vg_theory_depth(&model, curve));
+    near("leaky last layer", curve[1], 0, 1e-12);
     model = stack_of(VG_identity, (vg_init){VG_INIT_XAVIER, 0, 0});
     assert_true(vg_theory_depth(&model, base));
     model.input = 64;
