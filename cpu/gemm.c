@@ -110,18 +110,19 @@ size_t vg_pack_size(const vg_gemm_kernels *kernels, uint32_t vectors, size_t k, 
 }
 
 void vg_pack(const vg_gemm_kernels *kernels, uint32_t vectors, float *to, const float *from,
-             size_t row, bool transposed, size_t k, size_t first, size_t count)
+             size_t row, bool transposed, size_t k, size_t k_first, size_t k_count, size_t first,
+             size_t count)
 {
     size_t width = (size_t)vectors * kernels->lanes;
     for (size_t j = first; j < first + count; j += width) {
         size_t n = least(width, first + count - j);
-        float *panel_at = to + j * k;
+        float *rows = to + j * k + k_first * width;
         if (n < width)
-            memset(panel_at, 0, width * k * sizeof *to);
+            memset(rows, 0, width * k_count * sizeof *to);
         if (transposed)
-            kernels->transpose(panel_at, width, from + j * row, row, n, k);
+            kernels->transpose(rows, width, from + j * row + k_first, row, n, k_count);
         else
-            for (size_t i = 0; i < k; i++)
-                memcpy(panel_at + i * width, from + i * row + j, n * sizeof *to);
+            for (size_t i = 0; i < k_count; i++)
+                memcpy(rows + i * width, from + (k_first + i) * row + j, n * sizeof *to);
     }
 }

@@ -38,10 +38,11 @@ size_t vg_product_block(const vg_gemm_kernels *kernels, uint32_t vectors, size_t
 /* Floats that the packed form of a B [k, n] takes. */
 size_t vg_pack_size(const vg_gemm_kernels *kernels, uint32_t vectors, size_t k, size_t n);
 
-/* Packs columns [first, first + count) of B [k, ·] into panels, each [k][w], zeros beyond the last
- * column; `first` is a multiple of w, and to is where panel 0 begins. B[k, j] at from[k·row + j],
- * or `transposed` at from[j·row + k]. */
+/* Packs rows [k_first, + k_count) of columns [first, + count) of B [k, ·] into panels, each [k][w],
+ * zeros beyond the last column; `first` is a multiple of w, and `to` is where panel 0 begins.
+ * B[k, j] at from[k·row + j], or `transposed` at from[j·row + k]. */
 void vg_pack(const vg_gemm_kernels *kernels, uint32_t vectors, float *to, const float *from,
-             size_t row, bool transposed, size_t k, size_t first, size_t count);
+             size_t row, bool transposed, size_t k, size_t k_first, size_t k_count, size_t first,
+             size_t count);
 
 #endif

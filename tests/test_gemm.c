@@ -65,8 +65,11 @@ static void run(const vg_gemm_kernels *kernels, layout l, size_t m, size_t n, si
     }
     if (l == NT_PACKED || l == NN_PACKED) { /* in two calls, as two threads would */
         size_t half = n / 2 / width * width;
-        vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, 0, half);
-        vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, half, n - half);
+        vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, 0, k, 0, half);
+        vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, 0, k / 2, half,
+                n - half);
+        vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, k / 2, k - k / 2,
+                half, n - half);
         p.b = o->packed;
         p.b_k = width;
         p.b_panel = width * k;

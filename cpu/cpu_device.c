@@ -1,0 +1,161 @@
+/* The driver "cpu": which instruction sets there are, and a device of threads for one of them. */
+#include "cpu_device.h"
+
+#include "cpu_exec.h"
+#include "cpu_features.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const vg_option options[] = {
+    {"scan", "auto|units|batch",
+     "how threads share a recurrent step: by hidden units or batch rows"},
+    {0},
+};
+
+static void description(char *out, size_t size, const char *isa)
+{
+    char model[64] = "CPU", line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon || colon[1] == '\0')
+            continue;
+        snprintf(model, sizeof model, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (f)
+        fclose(f);
+    snprintf(out, size, "%s, %s", model, isa);
+}
+
+static vg_status cpu_list(vg_device_info *out, size_t capacity, size_t *count)
+{
+    *count = vg_features_count();
+    for (size_t i = 0; i < *count && i < capacity; i++) {
+        const vg_feature *feature = vg_features_at(i);
+        vg_device_info info = {.rank = (uint32_t)i, .index = (uint32_t)i, .automatic = true};
+        snprintf(info.name, sizeof info.name, "cpu.%s", feature->name);
+        snprintf(info.absent, sizeof info.absent, "%s", vg_features_missing(feature));
+        description(info.description, sizeof info.description, feature->name);
+        out[i] = info;
+    }
+    return VG_OK;
+}
+
+static vg_scan_split split_of(const vg_setting *settings)
+{
+    for (const vg_setting *s = settings; s && s->name; s++)
+        if (strcmp(s->name, "scan") == 0)
+            return strcmp(s->value, "units") == 0   ? VG_SCAN_UNITS
+                   : strcmp(s->value, "batch") == 0 ? VG_SCAN_BATCH
+                                                    : VG_SCAN_AUTO;
+    return VG_SCAN_AUTO;
+}
+
+static void warn(const vg_device_options *wanted, const char *format, uint32_t a, uint32_t b)
+{
+    char text[160];
+    snprintf(text, sizeof text, format, a, b);
+    if (wanted->warn)
+        wanted->warn(wanted->warn_context, text);
+}
+
+/* The largest cache that no other of the device's cores shares. */
+static uint64_t near_bytes(const vg_topology *topology)
+{
+    uint64_t near = topology->caches[0].bytes;
+    for (uint32_t c = 0; c < topology->cache_count; c++)
+        if (topology->caches[c].level <= 2)
+            near = topology->caches[c].bytes;
+    return near;
+}
+
+/* Threads, each bound to its own core where that was asked for and is possible. */
+static vg_status threads_start(vg_device *device, const vg_device_options *wanted)
+{
+    uint32_t cores = device->topology.cores;
+    uint32_t threads = wanted->threads ? wanted->threads : cores;
+    vg_bind bind = wanted->bind;
+    if (threads > cores) {
+        warn(wanted, "%u threads share %u cores: they are not bound, and barriers cost more",
+             threads, cores);
+        bind = VG_BIND_NONE;
+    }
+    bool flush = wanted->denormals == VG_DENORMALS_FLUSH, spin = threads <= cores;
+    const uint32_t *cpus = bind == VG_BIND_CORE ? device->topology.cpus : NULL;
+    vg_status status = vg_pool_open(threads, cpus, flush, spin, &device->pool);
+    if (status == VG_UNSUPPORTED && cpus) {
+        warn(wanted, "%u threads could not be bound to %u cores: not permitted here", threads,
+             cores);
+        bind = VG_BIND_NONE;
+        status = vg_pool_open(threads, NULL, flush, spin, &device->pool);
+    }
+    VG_TRY(status);
+    vg_topology_use(&device->topology, threads);
+    device->applied =
+        (vg_device_applied){.threads = threads, .bind = bind, .denormals = wanted->denormals};
+    snprintf(device->applied.implementation, sizeof device->applied.implementation, "vgbench %s",
+             VG_VERSION);
+    return VG_OK;
+}
+
+static void cpu_close(vg_device *device)
+{
+    if (!device)
+        return;
+    vg_pool_close(device->pool);
+    vg_topology_close(&device->topology);
+    free(device->probe);
+    free(device);
+}
+
+static vg_status cpu_open(const vg_device_info *info, const vg_device_options *wanted,
+                          vg_device **out)
+{
+    const vg_feature *feature = vg_features_at(info->index);
+    if (vg_features_missing(feature)[0])
+        VG_FAIL(VG_UNSUPPORTED, "%s: %s", info->name, vg_features_missing(feature));
+    vg_device *device = calloc(1, sizeof *device);
+    if (!device)
+        VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
+    device->kernels = feature->kernels;
+    device->scan_split = split_of(wanted->settings);
+    vg_status status = vg_topology_open(&device->topology);
+    if (status == VG_OK)
+        status = threads_start(device, wanted);
+    if (status != VG_OK) {
+        cpu_close(device);
+        return status;
+    }
+    device->near_bytes = near_bytes(&device->topology);
+    *out = device;
+    return VG_OK;
+}
+
+static void cpu_applied(vg_device *device, vg_device_applied *out)
+{
+    *out = device->applied;
+}
+
+const vg_driver vg_cpu_driver = {
+    .family = "cpu",
+    .help = "this project's own kernels, a device for every instruction set",
+    .options = options,
+    .list = cpu_list,
+    .open = cpu_open,
+    .close = cpu_close,
+    .applied = cpu_applied,
+    .facts = vg_cpu_facts,
+    .peaks = vg_cpu_peaks,
+    .telemetry = vg_cpu_telemetry,
+    .extra_bytes = vg_exec_extra_bytes,
+    .load = vg_exec_load,
+    .unload = vg_exec_unload,
+    .choice = vg_exec_choice,
+    .write = vg_exec_write,
+    .read = vg_exec_read,
+    .run = vg_exec_run,
+    .slots = vg_exec_slots,
+};

@@ -1,0 +1,344 @@
+/* A program loaded on a CPU device: its memory, its schedule, and the one region that runs it. */
+#include "cpu_exec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Beyond the arena's end, so that whole vectors may be read; and between the parts of `extra`. */
+enum { SLACK_BYTES = 4096, PART_BYTES = 4096 };
+
+static uint64_t round_up(uint64_t n, uint64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* Memory. */
+
+static size_t op_scratch(const vg_device *device, const vg_op *op)
+{
+    switch (op->kind) {
+    case VG_DENSE_FWD:
+    case VG_DENSE_BWD_DATA:
+    case VG_DENSE_BWD_WEIGHTS: return vg_dense_scratch(device, op);
+    case VG_SCAN_FWD:
+    case VG_SCAN_BWD: return vg_scan_scratch(device, op);
+    case VG_CLIP: return vg_clip_scratch(op);
+    default: return 0;
+    }
+}
+
+static bool is_scan(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD || op->kind == VG_SCAN_BWD;
+}
+
+static uint64_t scan_weight(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD ? op->scan_fwd.weight_hh.at : op->scan_bwd.weight_hh.at;
+}
+
+static vg_scan_pack *pack_find(const vg_exec *exec, const vg_op *op)
+{
+    for (uint32_t i = 0; i < exec->pack_count; i++)
+        if (exec->packs[i].weight_at == scan_weight(op) &&
+            exec->packs[i].backward == (op->kind == VG_SCAN_BWD))
+            return &exec->packs[i];
+    return NULL;
+}
+
+/* Whether an earlier op has packed the same weights for the same direction. */
+static bool is_repeated(const vg_program *program, uint32_t index)
+{
+    const vg_op *op = &program->ops[index];
+    for (uint32_t i = 0; i < index; i++) {
+        const vg_op *earlier = &program->ops[i];
+        if (earlier->kind == op->kind && scan_weight(earlier) == scan_weight(op))
+            return true;
+    }
+    return false;
+}
+
+/* Bytes of scratch; *pack_bytes: of all packed weights, *packs: how many there are. Every layer has
+ * its scans in FWD and BWD_DATA, so the pieces of other passes add nothing. */
+static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
+                            uint64_t *pack_bytes, uint32_t *packs)
+{
+    size_t scratch = 0;
+    *pack_bytes = 0;
+    *packs = 0;
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const vg_op *op = &program->ops[i];
+        size_t needs = op_scratch(device, op);
+        scratch = needs > scratch ? needs : scratch;
+        bool timed = (op->pass & VG_PASSES_TRAIN) != 0;
+        if (is_scan(op) && timed && !is_repeated(program, i)) {
+            *pack_bytes +=
+                round_up(vg_scan_pack_size(device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
+            ++*packs;
+        }
+    }
+    return round_up(scratch * sizeof(float), PART_BYTES) + PART_BYTES;
+}
+
+uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program)
+{
+    uint64_t pack_bytes;
+    uint32_t packs;
+    uint64_t scratch = extra_sizes(device, program, &pack_bytes, &packs);
+    return scratch + pack_bytes + SLACK_BYTES + program->slot_count * sizeof(vg_slot);
+}
+
+static uint64_t number_in(const char *path, const char *key)
+{
+    char line[256];
+    unsigned long long value = 0;
+    FILE *f = fopen(path, "r");
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f)) {
+        const char *at = key ? strstr(line, key) : line;
+        found = at && sscanf(key ? at + strlen(key) : at, "%llu", &value) == 1;
+    }
+    if (f)
+        fclose(f);
+    return found ? value : UINT64_MAX;
+}
+
+/* What the system could still give, so that too large a case is refused rather than killed. */
+static uint64_t available_bytes(void)
+{
+    uint64_t available = number_in("/proc/meminfo", "MemAvailable:");
+    if (available != UINT64_MAX)
+        available *= 1024;
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", NULL);
+    uint64_t used = number_in("/sys/fs/cgroup/memory.current", NULL);
+    if (limit != UINT64_MAX && used != UINT64_MAX) {
+        uint64_t left = limit > used ? limit - used : 0;
+        available = left < available ? left : available;
+    }
+    return available;
+}
+
+static vg_status memory_map(uint64_t bytes, unsigned char **out)
+{
+    uint64_t available = available_bytes();
+    if (bytes > SIZE_MAX / 2 || bytes > available)
+        VG_FAIL(VG_NO_MEMORY, "the case needs %.2f GB of memory, and %.2f GB are free",
+                (double)bytes / 1e9, (double)available / 1e9);
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        VG_FAIL(VG_NO_MEMORY, "%.2f GB of memory could not be mapped: %s", (double)bytes / 1e9,
+                strerror(errno));
+    madvise(at, bytes, MADV_HUGEPAGE); /* only ever a help */
+    *out = at;
+    return VG_OK;
+}
+
+/* Loading. */
+
+static vg_status windows_check(const vg_program *program)
+{
+    if (program->storage != VG_FP32 || program->model.dtype != VG_FP32)
+        VG_FAIL(VG_UNSUPPORTED, "the CPU devices compute in fp32 only, not in %s",
+                vg_dtype_name(program->model.dtype));
+    return VG_OK;
+}
+
+static void packs_place(vg_exec *exec)
+{
+    const vg_program *program = exec->program;
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const vg_op *op = &program->ops[i];
+        if (!is_scan(op) || !(op->pass & VG_PASSES_TRAIN) || pack_find(exec, op))
+            continue;
+        exec->packs[exec->pack_count++] =
+            (vg_scan_pack){.weight_at = scan_weight(op),
+                           .backward = op->kind == VG_SCAN_BWD,
+                           .at = (float *)(void *)(exec->extra + exec->scratch_bytes + at)};
+        at +=
+            round_up(vg_scan_pack_size(exec->device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
+    }
+}
+
+static void touch(void *context, uint32_t thread, uint32_t threads)
+{
+    vg_exec *exec = context;
+    uint64_t first, last, unit = UINT64_C(1) << 21;
+    vg_pool_share((exec->mapped_bytes + unit - 1) / unit, thread, threads, &first, &last);
+    for (uint64_t at = first * unit; at < last * unit && at < exec->mapped_bytes; at += 4096)
+        exec->arena[at] = 0;
+}
+
+vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_program *program,
+                       vg_exec **out)
+{
+    (void)model;
+    VG_TRY(windows_check(program));
+    uint64_t pack_bytes;
+    uint32_t packs;
+    uint64_t scratch = extra_sizes(device, program, &pack_bytes, &packs);
+    uint64_t arena = round_up(program->arena_bytes + SLACK_BYTES, PART_BYTES);
+    vg_exec *exec = calloc(1, sizeof *exec);
+    vg_status status = VG_NO_MEMORY;
+    if (!exec)
+        VG_FAIL(VG_NO_MEMORY, "no memory for a loaded program");
+    *exec = (vg_exec){.device = device,
+                      .program = program,
+                      .scratch_bytes = scratch,
+                      .mapped_bytes = arena + scratch + pack_bytes};
+    exec->slots = calloc(program->slot_count + 1u, sizeof *exec->slots);
+    exec->packs = calloc(packs + 1u, sizeof *exec->packs);
+    exec->scheduled = calloc(program->op_count + 1u, sizeof *exec->scheduled);
+    if (!exec->slots || !exec->packs || !exec->scheduled)
+        status = vg_fail(VG_NO_MEMORY, "no memory for the lists of a program");
+    else
+        status = memory_map(exec->mapped_bytes, &exec->arena);
+    if (status != VG_OK) {
+        vg_exec_unload(exec);
+        return status;
+    }
+    exec->extra = exec->arena + arena;
+    packs_place(exec);
+    vg_pool_enter(device->pool);
+    vg_pool_run(device->pool, touch, exec);
+    vg_pool_leave(device->pool);
+    *out = exec;
+    return VG_OK;
+}
+
+void vg_exec_unload(vg_exec *exec)
+{
+    if (!exec)
+        return;
+    if (exec->arena)
+        munmap(exec->arena, exec->mapped_bytes);
+    free(exec->slots);
+    free(exec->packs);
+    free(exec->scheduled);
+    free(exec);
+}
+
+vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size)
+{
+    const char *scan = NULL;
+    for (uint32_t i = 0; i < exec->program->op_count && !scan; i++)
+        if (is_scan(&exec->program->ops[i]))
+            scan = vg_scan_choice(exec->device, &exec->program->ops[i]);
+    snprintf(out, size, "%s%s", scan ? "scan=" : "", scan ? scan : "");
+    return VG_OK;
+}
+
+vg_status vg_exec_write(vg_exec *exec, vg_mat to, const double *from)
+{
+    unsigned char *base = vg_at(exec, to);
+    for (uint64_t i = 0; i < to.rows; i++)
+        for (uint32_t j = 0; j < to.cols; j++) {
+            double value = from[i * to.cols + j];
+            if (to.dtype == VG_U8)
+                base[i * to.ld + j] = (unsigned char)value;
+            else
+                ((float *)(void *)base)[i * to.ld + j] = (float)value;
+        }
+    return VG_OK;
+}
+
+vg_status vg_exec_read(vg_exec *exec, vg_mat from, double *to)
+{
+    const unsigned char *base = vg_at(exec, from);
+    for (uint64_t i = 0; i < from.rows; i++)
+        for (uint32_t j = 0; j < from.cols; j++)
+            to[i * from.cols + j] = from.dtype == VG_U8
+                                        ? base[i * from.ld + j]
+                                        : ((const float *)(const void *)base)[i * from.ld + j];
+    return VG_OK;
+}
+
+/* Running. */
+
+static void op_run(const vg_job *job)
+{
+    switch (job->op->kind) {
+    case VG_DENSE_FWD: vg_dense_fwd_run(job); break;
+    case VG_DENSE_BWD_DATA: vg_dense_bwd_data_run(job); break;
+    case VG_DENSE_BWD_WEIGHTS: vg_dense_bwd_weights_run(job); break;
+    case VG_SCAN_FWD: vg_scan_fwd_run(job); break;
+    case VG_SCAN_BWD: vg_scan_bwd_run(job); break;
+    case VG_LOSS_OP: vg_loss_run(job); break;
+    case VG_CLIP: vg_clip_run(job); break;
+    case VG_MEASURE: vg_measure_run(job); break;
+    case VG_CENSUS: vg_census_run(job); break;
+    case VG_RESCALE: vg_rescale_run(job); break;
+    case VG_OP_COUNT: break;
+    }
+}
+
+/* Every thread walks the same list. */
+static void run_all(void *context, uint32_t thread, uint32_t threads)
+{
+    vg_exec *exec = context;
+    vg_job job = {.exec = exec,
+                  .device = exec->device,
+                  .kernels = exec->device->kernels,
+                  .scratch = (float *)(void *)exec->extra,
+                  .thread = thread,
+                  .threads = threads};
+    for (uint32_t n = 0; n < exec->times; n++)
+        for (uint32_t i = 0; i < exec->scheduled_count; i++) {
+            job.scheduled = &exec->scheduled[i];
+            job.op = job.scheduled->op;
+            op_run(&job);
+            vg_job_barrier(&job);
+        }
+}
+
+/* The ops of a set of passes; the first scan that uses packed weights packs them. */
+static void schedule(vg_exec *exec, unsigned passes)
+{
+    exec->scheduled_count = 0;
+    for (uint32_t i = 0; i < exec->pack_count; i++)
+        exec->packs[i].done = false;
+    for (uint32_t i = 0; i < exec->program->op_count; i++) {
+        const vg_op *op = &exec->program->ops[i];
+        if (!(op->pass & passes))
+            continue;
+        vg_scheduled *s = &exec->scheduled[exec->scheduled_count++];
+        *s = (vg_scheduled){.op = op};
+        if (is_scan(op)) {
+            vg_scan_pack *pack = pack_find(exec, op);
+            s->pack = pack;
+            s->packs = !pack->done;
+            pack->done = true;
+        }
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+vg_status vg_exec_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds)
+{
+    schedule(exec, passes);
+    exec->times = times;
+    vg_pool_enter(exec->device->pool);
+    double start = now_s();
+    vg_pool_run(exec->device->pool, run_all, exec);
+    *seconds = now_s() - start;
+    vg_pool_leave(exec->device->pool);
+    return VG_OK;
+}
+
+vg_status vg_exec_slots(vg_exec *exec, vg_slot *out)
+{
+    memcpy(out, exec->slots, exec->program->slot_count * sizeof *out);
+    return VG_OK;
+}

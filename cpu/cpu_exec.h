@@ -1,0 +1,130 @@
+/* Inside the CPU devices: a loaded program, and the ops as every thread runs them. All threads call
+ * each op's function with their own number; barriers inside are met by all. */
+#ifndef VG_CPU_EXEC_H
+#define VG_CPU_EXEC_H
+
+#include "gemm.h"
+#include "kernels.h"
+#include "pool.h"
+#include "topology.h"
+
+#include "vg/device.h"
+
+typedef enum vg_scan_split { VG_SCAN_AUTO, VG_SCAN_UNITS, VG_SCAN_BATCH } vg_scan_split;
+
+struct vg_device {
+    const vg_kernels *kernels;
+    vg_topology topology;
+    vg_pool *pool;
+    vg_device_applied applied;
+    vg_scan_split scan_split;
+    float *probe;        /* memory that peaks reads; null until then */
+    uint64_t near_bytes; /* of the largest cache that a core has to itself */
+};
+
+/* The packed recurrent weights of one layer, for one direction. */
+typedef struct vg_scan_pack {
+    uint64_t weight_at;
+    bool backward, done; /* done: while a schedule is made */
+    float *at;
+} vg_scan_pack;
+
+/* One op of a set of passes, in the order of the program. */
+typedef struct vg_scheduled {
+    const vg_op *op;
+    const vg_scan_pack *pack; /* of a scan */
+    bool packs;               /* first to use it in this run */
+} vg_scheduled;
+
+struct vg_exec {
+    vg_device *device;
+    const vg_program *program;
+    unsigned char *arena, *extra; /* one mapping */
+    uint64_t mapped_bytes, scratch_bytes;
+    vg_slot *slots;
+    vg_scan_pack *packs;
+    uint32_t pack_count, scheduled_count;
+    vg_scheduled *scheduled; /* op_count of them */
+    uint32_t times;
+};
+
+/* What an op's function is given. */
+typedef struct vg_job {
+    vg_exec *exec;
+    const vg_device *device;
+    const vg_kernels *kernels;
+    const vg_op *op;
+    const vg_scheduled *scheduled;
+    float *scratch; /* of vg_op_scratch() floats, 64-aligned, shared by the threads */
+    uint32_t thread, threads;
+} vg_job;
+
+static inline void *vg_at(const vg_exec *exec, vg_mat m)
+{
+    return exec->arena + m.at;
+}
+static inline float *vg_floats(const vg_exec *exec, vg_mat m)
+{
+    return (float *)(void *)(exec->arena + m.at);
+}
+/* Null where the window is absent. */
+static inline float *vg_floats_or_null(const vg_exec *exec, vg_mat m)
+{
+    return m.rows ? vg_floats(exec, m) : NULL;
+}
+static inline void vg_job_barrier(const vg_job *job)
+{
+    vg_pool_barrier(job->device->pool, job->thread);
+}
+
+/* This thread's share of n columns, in whole vectors: [*first, *last). */
+static inline void vg_columns_share(uint32_t lanes, uint64_t n, uint32_t thread, uint32_t threads,
+                                    size_t *first, size_t *last)
+{
+    uint64_t from, to, vectors = (n + lanes - 1) / lanes;
+    vg_pool_share(vectors, thread, threads, &from, &to);
+    *first = (size_t)(from * lanes < n ? from * lanes : n);
+    *last = (size_t)(to * lanes < n ? to * lanes : n);
+}
+
+/* dense_cpu.c */
+void vg_dense_fwd_run(const vg_job *job);
+void vg_dense_bwd_data_run(const vg_job *job);
+void vg_dense_bwd_weights_run(const vg_job *job);
+/* Floats of shared scratch that a dense op needs. */
+size_t vg_dense_scratch(const vg_device *device, const vg_op *op);
+
+/* scan.c */
+void vg_scan_fwd_run(const vg_job *job);
+void vg_scan_bwd_run(const vg_job *job);
+size_t vg_scan_scratch(const vg_device *device, const vg_op *op);
+/* Floats of the packed weights that a scan needs. */
+size_t vg_scan_pack_size(const vg_device *device, const vg_op *op);
+/* "units" or "batch". */
+const char *vg_scan_choice(const vg_device *device, const vg_op *op);
+
+/* signals.c */
+size_t vg_clip_scratch(const vg_op *op);
+void vg_loss_run(const vg_job *job);
+void vg_clip_run(const vg_job *job);
+void vg_measure_run(const vg_job *job);
+void vg_census_run(const vg_job *job);
+void vg_rescale_run(const vg_job *job);
+
+/* cpu_exec.c */
+uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program);
+vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_program *program,
+                       vg_exec **out);
+void vg_exec_unload(vg_exec *exec);
+vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size);
+vg_status vg_exec_write(vg_exec *exec, vg_mat to, const double *from);
+vg_status vg_exec_read(vg_exec *exec, vg_mat from, double *to);
+vg_status vg_exec_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds);
+vg_status vg_exec_slots(vg_exec *exec, vg_slot *out);
+
+/* cpu_peaks.c, cpu_facts.c */
+vg_status vg_cpu_peaks(vg_device *device, vg_dtype dtype, vg_peaks *out);
+vg_status vg_cpu_telemetry(vg_device *device, vg_telemetry *out);
+vg_status vg_cpu_facts(vg_device *device, vg_fact_fn *emit, void *context);
+
+#endif

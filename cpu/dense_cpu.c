@@ -1,0 +1,379 @@
+/* Dense layers: products with what follows them done while the result is in cache. */
+#include "cpu_exec.h"
+
+/* Up to so many rows a forward product is computed transposed: the weights are read where they lie,
+ * a scalar at a time, and the batch fills the vectors. Beyond, packing the weights costs less than
+ * turning the result around. */
+enum { TRANSPOSED_ROWS = 192, TRANSPOSED_BLOCK = 64 };
+/* From so many rows on the weights of dx = dz W are packed. */
+enum { PACKED_ROWS = 256 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* Whether [rows, cols] is better shared out by rows, `lanes` columns being the smallest share. */
+static bool by_rows(const vg_device *device, size_t rows, size_t cols)
+{
+    size_t threads = vg_pool_threads(device->pool), lanes = device->kernels->lanes;
+    size_t units = (cols + lanes - 1) / lanes, row_units = (rows + 7) / 8;
+    return units % threads != 0 && units < 16 * threads && row_units > units;
+}
+
+/* Forward. */
+
+typedef struct forward {
+    const vg_job *job;
+    const vg_dense_fwd *d;
+    size_t rows, in, out, wide; /* wide: out of all pieces */
+    float *z;                   /* where the bare product goes: y, or scratch */
+    size_t z_row;
+} forward;
+
+/* Bias, activation and skip for rows [row, +rows) and columns [col, +cols) of y. */
+static void forward_finish(const forward *f, size_t row, size_t rows, size_t col, size_t cols)
+{
+    const vg_exec *exec = f->job->exec;
+    const vg_op *op = f->job->op;
+    const vg_dense_fwd *d = f->d;
+    float *y = vg_floats(exec, d->y) + row * d->y.ld + col;
+    float *a = d->a.rows ? vg_floats(exec, d->a) + row * d->a.ld + col : NULL;
+    const float *skip = d->skip.rows ? vg_floats(exec, d->skip) + row * d->skip.ld + col : NULL;
+    const float *bias = vg_floats(exec, d->bias) + col, *z = f->z + row * f->z_row + col;
+    if (d->winner.rows)
+        f->job->kernels->maxout_fwd(
+            &(vg_maxout_fwd){.rows = rows,
+                             .cols = cols,
+                             .piece = f->out,
+                             .pieces = op->pieces,
+                             .z = z,
+                             .bias = bias,
+                             .skip = skip,
+                             .a = a,
+                             .y = y,
+                             .winner = (uint8_t *)vg_at(exec, d->winner) + row * d->winner.ld + col,
+                             .ld_z = f->z_row,
+                             .ld_skip = d->skip.ld,
+                             .ld_a = d->a.ld,
+                             .ld_y = d->y.ld,
+                             .ld_winner = d->winner.ld});
+    else
+        f->job->kernels->epilogue(&(vg_epilogue){.rows = rows,
+                                                 .cols = cols,
+                                                 .activation = op->activation,
+                                                 .alpha = (float)op->alpha,
+                                                 .z = z,
+                                                 .bias = bias,
+                                                 .skip = skip,
+                                                 .a = a,
+                                                 .y = y,
+                                                 .ld_z = f->z_row,
+                                                 .ld_skip = d->skip.ld,
+                                                 .ld_a = d->a.ld,
+                                                 .ld_y = d->y.ld});
+}
+
+typedef struct finish_rows {
+    const forward *f;
+    size_t first_row, col, cols;
+} finish_rows;
+
+static void finish_block(void *context, size_t first, size_t rows)
+{
+    const finish_rows *r = context;
+    forward_finish(r->f, r->first_row + first, rows, r->col, r->cols);
+}
+
+/* z[:, col, +cols), at most a block of columns, from xᵀ in panels. */
+static void forward_transposed(const forward *f, const float *panels, float *tile, size_t col,
+                               size_t cols)
+{
+    const vg_gemm_kernels *g = f->job->kernels->gemm;
+    const vg_mat *weight = &f->d->weight;
+    size_t width = (size_t)2 * g->lanes, tile_row = round_up(f->rows, g->lanes);
+    vg_product_run(g, &(vg_product){.a = vg_floats(f->job->exec, *weight) + col * weight->ld,
+                                    .a_row = weight->ld,
+                                    .a_k = 1,
+                                    .b = panels,
+                                    .b_k = width,
+                                    .b_panel = width * f->in,
+                                    .c = tile,
+                                    .c_row = tile_row,
+                                    .m = cols,
+                                    .n = f->rows,
+                                    .k = f->in,
+                                    .block = cols,
+                                    .vectors = 2,
+                                    .prefetch_a = true});
+    g->transpose(f->z + col, f->z_row, tile, tile_row, cols, f->rows);
+}
+
+static void forward_few_rows(const forward *f)
+{
+    const vg_job *job = f->job;
+    const vg_gemm_kernels *g = job->kernels->gemm;
+    const vg_mat *x = &f->d->x;
+    size_t panels = vg_pack_size(g, 2, f->in, f->rows), k0, k1, col, end;
+    float *tile = job->scratch + round_up(panels, 16) +
+                  job->thread * (size_t)TRANSPOSED_BLOCK * round_up(f->rows, 16);
+    vg_columns_share(g->lanes, f->in, job->thread, job->threads, &k0, &k1);
+    vg_pack(g, 2, job->scratch, vg_floats(job->exec, *x), x->ld, true, f->in, k0, k1 - k0, 0,
+            f->rows);
+    vg_job_barrier(job);
+    vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
+    for (size_t at = col; at < end; at += TRANSPOSED_BLOCK) {
+        size_t n = least(TRANSPOSED_BLOCK, end - at);
+        for (uint32_t p = 0; p < job->op->pieces; p++)
+            forward_transposed(f, job->scratch, tile, p * f->out + at, n);
+        forward_finish(f, 0, f->rows, at, n);
+    }
+}
+
+static void forward_many_rows(const forward *f)
+{
+    const vg_job *job = f->job;
+    const vg_gemm_kernels *g = job->kernels->gemm;
+    const vg_mat *x = &f->d->x, *weight = &f->d->weight;
+    bool rows_shared = by_rows(job->device, f->rows, f->out);
+    uint32_t vectors = vg_product_vectors(g, f->rows), pieces = job->op->pieces;
+    size_t width = (size_t)vectors * g->lanes, k0, k1, col = 0, end = f->out;
+    uint64_t row = 0, row_end = f->rows;
+    size_t piece = vg_pack_size(g, vectors, f->in, f->out) + job->threads * width * f->in;
+    if (rows_shared)
+        vg_pool_share(f->rows, job->thread, job->threads, &row, &row_end);
+    else
+        vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
+    float *packed = job->scratch + (rows_shared ? 0 : (col + job->thread * width) * f->in);
+    vg_columns_share(g->lanes, f->in, rows_shared ? job->thread : 0, rows_shared ? job->threads : 1,
+                     &k0, &k1);
+    for (uint32_t p = 0; p < pieces; p++)
+        vg_pack(g, vectors, packed + p * piece,
+                vg_floats(job->exec, *weight) + (p * f->out + col) * weight->ld, weight->ld, true,
+                f->in, k0, k1 - k0, 0, end - col);
+    if (rows_shared)
+        vg_job_barrier(job);
+    finish_rows finish = {f, row, col, end - col};
+    for (uint32_t p = 0; p < pieces; p++) {
+        vg_product product = {.a = vg_floats(job->exec, *x) + row * x->ld,
+                              .a_row = x->ld,
+                              .a_k = 1,
+                              .b = packed + p * piece,
+                              .b_k = width,
+                              .b_panel = width * f->in,
+                              .c = f->z + row * f->z_row + p * f->out + col,
+                              .c_row = f->z_row,
+                              .m = row_end - row,
+                              .n = end - col,
+                              .k = f->in,
+                              .vectors = vectors,
+                              .done = p + 1 == pieces ? finish_block : NULL,
+                              .context = &finish};
+        product.block =
+            vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
+        vg_product_run(g, &product);
+    }
+}
+
+static size_t forward_scratch(const vg_device *device, const vg_op *op, size_t *z_at)
+{
+    const vg_dense_fwd *d = &op->dense_fwd;
+    const vg_gemm_kernels *g = device->kernels->gemm;
+    size_t threads = vg_pool_threads(device->pool), rows = d->x.rows, in = d->x.cols;
+    size_t out = d->y.cols, size;
+    if (rows <= TRANSPOSED_ROWS) {
+        size = round_up(vg_pack_size(g, 2, in, rows), 16) +
+               threads * TRANSPOSED_BLOCK * round_up(rows, 16);
+    } else {
+        uint32_t vectors = vg_product_vectors(g, rows);
+        size = op->pieces *
+               (vg_pack_size(g, vectors, in, out) + threads * (size_t)vectors * g->lanes * in);
+    }
+    *z_at = round_up(size, 16);
+    return d->winner.rows ? *z_at + rows * round_up(op->pieces * out, 16) : *z_at;
+}
+
+void vg_dense_fwd_run(const vg_job *job)
+{
+    const vg_dense_fwd *d = &job->op->dense_fwd;
+    size_t z_at;
+    forward_scratch(job->device, job->op, &z_at);
+    forward f = {.job = job,
+                 .d = d,
+                 .rows = d->x.rows,
+                 .in = d->x.cols,
+                 .out = d->y.cols,
+                 .wide = d->weight.rows,
+                 .z = vg_floats(job->exec, d->y),
+                 .z_row = d->y.ld};
+    if (d->winner.rows) {
+        f.z = job->scratch + z_at;
+        f.z_row = round_up(f.wide, 16);
+    }
+    if (f.rows <= TRANSPOSED_ROWS)
+        forward_few_rows(&f);
+    else
+        forward_many_rows(&f);
+}
+
+/* Backward by the data. */
+
+static void derivative(const vg_job *job)
+{
+    const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
+    const vg_exec *exec = job->exec;
+    uint64_t row = 0, row_end = d->dy.rows;
+    size_t col = 0, end = d->dy.cols;
+    if (row_end >= 4 * job->threads)
+        vg_pool_share(d->dy.rows, job->thread, job->threads, &row, &row_end);
+    else
+        vg_columns_share(job->kernels->lanes, d->dy.cols, job->thread, job->threads, &col, &end);
+    const float *dy = vg_floats(exec, d->dy) + row * d->dy.ld + col;
+    float *dz = vg_floats(exec, d->dz) + row * d->dz.ld + col;
+    if (d->winner.rows)
+        job->kernels->maxout_bwd(&(vg_maxout_bwd){
+            .rows = row_end - row,
+            .cols = end - col,
+            .piece = d->dy.cols,
+            .pieces = job->op->pieces,
+            .dy = dy,
+            .dz = dz,
+            .winner = (const uint8_t *)vg_at(exec, d->winner) + row * d->winner.ld + col,
+            .ld_dy = d->dy.ld,
+            .ld_winner = d->winner.ld,
+            .ld_dz = d->dz.ld});
+    else
+        job->kernels->derivative(&(vg_derivative){.rows = row_end - row,
+                                                  .cols = end - col,
+                                                  .activation = job->op->activation,
+                                                  .alpha = (float)job->op->alpha,
+                                                  .dy = dy,
+                                                  .a = vg_floats(exec, d->a) + row * d->a.ld + col,
+                                                  .dz = dz,
+                                                  .ld_dy = d->dy.ld,
+                                                  .ld_a = d->a.ld,
+                                                  .ld_dz = d->dz.ld});
+}
+
+typedef struct skip_rows {
+    const vg_job *job;
+    size_t row, col, cols;
+} skip_rows;
+
+static void skip_add(void *context, size_t first, size_t rows)
+{
+    const skip_rows *s = context;
+    const vg_dense_bwd_data *d = &s->job->op->dense_bwd_data;
+    const vg_exec *exec = s->job->exec;
+    size_t row = s->row + first;
+    s->job->kernels->add(rows, s->cols,
+                         (vg_rows_in){vg_floats(exec, d->dy) + row * d->dy.ld + s->col, d->dy.ld},
+                         (vg_rows){vg_floats(exec, d->dx) + row * d->dx.ld + s->col, d->dx.ld});
+}
+
+void vg_dense_bwd_data_run(const vg_job *job)
+{
+    const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
+    const vg_gemm_kernels *g = job->kernels->gemm;
+    const vg_exec *exec = job->exec;
+    if (d->dz.at != d->dy.at) {
+        derivative(job);
+        vg_job_barrier(job);
+    }
+    bool rows_shared = by_rows(job->device, d->dx.rows, d->dx.cols);
+    bool packed = d->dx.rows >= PACKED_ROWS;
+    uint64_t row = 0, row_end = d->dx.rows;
+    size_t col = 0, end = d->dx.cols, k = d->weight.rows, k0 = 0, k1 = k;
+    if (rows_shared)
+        vg_pool_share(d->dx.rows, job->thread, job->threads, &row, &row_end);
+    else
+        vg_columns_share(g->lanes, d->dx.cols, job->thread, job->threads, &col, &end);
+    uint32_t vectors = vg_product_vectors(g, d->dx.rows);
+    size_t width = (size_t)vectors * g->lanes;
+    skip_rows skip = {job, row, col, end - col};
+    vg_product product = {.a = vg_floats(exec, d->dz) + row * d->dz.ld,
+                          .a_row = d->dz.ld,
+                          .a_k = 1,
+                          .b = vg_floats(exec, d->weight) + col,
+                          .b_k = d->weight.ld,
+                          .b_panel = width,
+                          .c = vg_floats(exec, d->dx) + row * d->dx.ld + col,
+                          .c_row = d->dx.ld,
+                          .m = row_end - row,
+                          .n = end - col,
+                          .k = k,
+                          .vectors = vectors,
+                          .prefetch_b = true,
+                          .done = d->residual && d->dx.cols == d->dy.cols ? skip_add : NULL,
+                          .context = &skip};
+    if (packed) {
+        float *to = job->scratch + (rows_shared ? 0 : (col + job->thread * width) * k);
+        if (rows_shared)
+            vg_columns_share(1, k, job->thread, job->threads, &k0, &k1);
+        vg_pack(g, vectors, to, product.b, product.b_k, false, k, k0, k1 - k0, 0, end - col);
+        if (rows_shared)
+            vg_job_barrier(job);
+        product.b = to;
+        product.b_k = width;
+        product.b_panel = width * k;
+        product.prefetch_b = false;
+    }
+    product.block =
+        vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
+    vg_product_run(g, &product);
+}
+
+/* Backward by the weights. */
+
+void vg_dense_bwd_weights_run(const vg_job *job)
+{
+    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
+    const vg_gemm_kernels *g = job->kernels->gemm;
+    const vg_exec *exec = job->exec;
+    size_t first, last, row = 0, row_end = d->dweight.rows, col = 0, end = d->dweight.cols;
+    vg_columns_share(g->lanes, d->dz.cols, job->thread, job->threads, &first, &last);
+    job->kernels->column_sums(d->dz.rows, last - first,
+                              (vg_rows_in){vg_floats(exec, d->dz) + first, d->dz.ld},
+                              vg_floats(exec, d->dbias) + first);
+    if (d->dweight.rows >= d->dweight.cols) {
+        row = first;
+        row_end = last;
+    } else {
+        vg_columns_share(g->lanes, d->dweight.cols, job->thread, job->threads, &col, &end);
+    }
+    uint32_t vectors = vg_product_vectors(g, d->dweight.rows);
+    vg_product product = {.a = vg_floats(exec, d->dz) + row,
+                          .a_row = 1,
+                          .a_k = d->dz.ld,
+                          .b = vg_floats(exec, d->x) + col,
+                          .b_k = d->x.ld,
+                          .b_panel = (size_t)vectors * g->lanes,
+                          .c = vg_floats(exec, d->dweight) + row * d->dweight.ld + col,
+                          .c_row = d->dweight.ld,
+                          .m = row_end - row,
+                          .n = end - col,
+                          .k = d->dz.rows,
+                          .vectors = vectors};
+    product.block =
+        vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
+    vg_product_run(g, &product);
+}
+
+size_t vg_dense_scratch(const vg_device *device, const vg_op *op)
+{
+    const vg_gemm_kernels *g = device->kernels->gemm;
+    size_t threads = vg_pool_threads(device->pool), z_at;
+    if (op->kind == VG_DENSE_FWD)
+        return forward_scratch(device, op, &z_at);
+    const vg_dense_bwd_data *d = &op->dense_bwd_data;
+    if (op->kind != VG_DENSE_BWD_DATA || d->dx.rows < PACKED_ROWS)
+        return 0;
+    uint32_t vectors = vg_product_vectors(g, d->dx.rows);
+    size_t k = d->weight.rows;
+    return vg_pack_size(g, vectors, k, d->dx.cols) + threads * (size_t)vectors * g->lanes * k;
+}
