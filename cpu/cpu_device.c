@@ -32,13 +32,14 @@ static void description(char *out, size_t size, const char *isa)
 
 static vg_status cpu_list(vg_device_info *out, size_t capacity, size_t *count)
 {
-    *count = vg_features_count();
+    vg_isa isa[VG_ISA_COUNT];
+    vg_isa_list(isa);
+    *count = VG_ISA_COUNT;
     for (size_t i = 0; i < *count && i < capacity; i++) {
-        const vg_feature *feature = vg_features_at(i);
         vg_device_info info = {.rank = (uint32_t)i, .index = (uint32_t)i, .automatic = true};
-        snprintf(info.name, sizeof info.name, "cpu.%s", feature->name);
-        snprintf(info.absent, sizeof info.absent, "%s", vg_features_missing(feature));
-        description(info.description, sizeof info.description, feature->name);
+        snprintf(info.name, sizeof info.name, "cpu.%s", isa[i].name);
+        snprintf(info.absent, sizeof info.absent, "%s", isa[i].absent);
+        description(info.description, sizeof info.description, isa[i].name);
         out[i] = info;
     }
     return VG_OK;
@@ -114,13 +115,14 @@ static void cpu_close(vg_device *device)
 static vg_status cpu_open(const vg_device_info *info, const vg_device_options *wanted,
                           vg_device **out)
 {
-    const vg_feature *feature = vg_features_at(info->index);
-    if (vg_features_missing(feature)[0])
-        VG_FAIL(VG_UNSUPPORTED, "%s: %s", info->name, vg_features_missing(feature));
+    vg_isa isa[VG_ISA_COUNT];
+    vg_isa_list(isa);
+    if (isa[info->index].absent[0])
+        VG_FAIL(VG_UNSUPPORTED, "%s: %s", info->name, isa[info->index].absent);
     vg_device *device = calloc(1, sizeof *device);
     if (!device)
         VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
-    device->kernels = feature->kernels;
+    device->kernels = isa[info->index].kernels;
     device->scan_split = split_of(wanted->settings);
     vg_status status = vg_topology_open(&device->topology);
     if (status == VG_OK)

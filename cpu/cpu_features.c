@@ -1,40 +1,136 @@
-/* One row an instruction set, best last. */
+/* Processor features by CPUID and XGETBV (Intel SDM volume 1, 13.2 and 14.3), or the auxiliary
+ * vector. */
 #include "cpu_features.h"
 
-static const vg_feature features[] = {
-    {"scalar", &vg_kernels_scalar},
+#include <stdio.h>
+#include <string.h>
+
 #if defined(__x86_64__)
-    {"avx2", &vg_kernels_avx2},
-    {"avx512", &vg_kernels_avx512},
+#include <cpuid.h>
+
+static uint64_t read_xcr0(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+vg_features vg_features_read(void)
+{
+    vg_features f = {.x86_64 = true};
+    unsigned a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d)) {
+        f.fma = c & bit_FMA;
+        f.osxsave = c & bit_OSXSAVE;
+        f.avx = c & bit_AVX;
+    }
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        f.avx2 = b & bit_AVX2;
+        f.avx512f = b & bit_AVX512F;
+        f.avx512dq = b & bit_AVX512DQ;
+        f.avx512bw = b & bit_AVX512BW;
+        f.avx512vl = b & bit_AVX512VL;
+    }
+    if (f.osxsave)
+        f.xcr0 = read_xcr0();
+    return f;
+}
 #elif defined(__aarch64__)
-    {"neon", &vg_kernels_neon},
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+vg_features vg_features_read(void)
+{
+    return (vg_features){.aarch64 = true, .asimd = getauxval(AT_HWCAP) & HWCAP_ASIMD};
+}
+#else
+vg_features vg_features_read(void)
+{
+    return (vg_features){0};
+}
 #endif
+
+enum {
+    XCR0_AVX = 0x06,   /* SSE and AVX registers */
+    XCR0_AVX512 = 0xe6 /* and masks, upper halves, upper registers */
 };
 
-size_t vg_features_count(void)
+/* "the processor has no A, B" over the features that are false. */
+static void name_missing(char *absent, size_t size, size_t count, const char *const *names,
+                         const bool *has)
 {
-    return sizeof features / sizeof *features;
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!has[i] && length < size)
+            length += (size_t)snprintf(absent + length, size - length, "%s%s",
+                                       length ? ", " : "the processor has no ", names[i]);
 }
 
-const vg_feature *vg_features_at(size_t index)
+static void judge_avx2(const vg_features *f, char *absent, size_t size)
 {
-    return &features[index];
+    static const char *const names[] = {"AVX", "AVX2", "FMA"};
+    name_missing(absent, size, 3, names, (bool[]){f->avx, f->avx2, f->fma});
+    if (!absent[0] && (f->xcr0 & XCR0_AVX) != XCR0_AVX)
+        snprintf(absent, size, "the operating system does not save the AVX registers");
 }
 
-/* The builtins look at what the operating system saves, too. */
-const char *vg_features_missing(const vg_feature *feature)
+static void judge_avx512(const vg_features *f, char *absent, size_t size)
 {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (feature->kernels == &vg_kernels_avx2 &&
-        !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
-        return "this processor has no AVX2 with FMA";
-    if (feature->kernels == &vg_kernels_avx512 &&
-        !(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")))
-        return "this processor has no AVX-512 F, DQ, BW and VL";
+    static const char *const names[] = {"FMA", "AVX-512F", "AVX-512DQ", "AVX-512BW", "AVX-512VL"};
+    name_missing(absent, size, 5, names,
+                 (bool[]){f->fma, f->avx512f, f->avx512dq, f->avx512bw, f->avx512vl});
+    if (!absent[0] && (f->xcr0 & XCR0_AVX512) != XCR0_AVX512)
+        snprintf(absent, size, "the operating system does not save the AVX-512 registers");
+}
+
+void vg_features_judge(const vg_features *features, const char *name, char *absent, size_t size)
+{
+    absent[0] = '\0';
+    bool neon = strcmp(name, "neon") == 0;
+    if (strcmp(name, "scalar") == 0)
+        return;
+    if (neon ? !features->aarch64 : !features->x86_64)
+        snprintf(absent, size, "needs an %s processor", neon ? "AArch64" : "x86-64");
+    else if (neon && !features->asimd)
+        snprintf(absent, size, "the processor has no Advanced SIMD");
+    else if (strcmp(name, "avx2") == 0)
+        judge_avx2(features, absent, size);
+    else if (strcmp(name, "avx512") == 0)
+        judge_avx512(features, absent, size);
+}
+
+void vg_isa_list(vg_isa out[VG_ISA_COUNT])
+{
+    static const vg_isa all[VG_ISA_COUNT] = {
+        {.name = "scalar", .kernels = &vg_kernels_scalar},
+#if defined(__aarch64__)
+        {.name = "avx2"},
+        {.name = "avx512"},
+        {.name = "neon", .kernels = &vg_kernels_neon},
+#elif defined(__x86_64__)
+        {.name = "neon"},
+        {.name = "avx2", .kernels = &vg_kernels_avx2},
+        {.name = "avx512", .kernels = &vg_kernels_avx512},
 #else
-    (void)feature;
+        {.name = "neon"},
+        {.name = "avx2"},
+        {.name = "avx512"},
 #endif
-    return "";
+    };
+    vg_features features = vg_features_read();
+    for (size_t i = 0; i < VG_ISA_COUNT; i++) {
+        out[i] = all[i];
+        vg_features_judge(&features, out[i].name, out[i].absent, sizeof out[i].absent);
+    }
+}
+
+const vg_kernels *vg_isa_best(void)
+{
+    vg_isa isa[VG_ISA_COUNT];
+    const vg_kernels *best = &vg_kernels_scalar;
+    vg_isa_list(isa);
+    for (size_t i = 0; i < VG_ISA_COUNT; i++)
+        if (!isa[i].absent[0])
+            best = isa[i].kernels;
+    return best;
 }

@@ -1,19 +1,38 @@
-/* The instruction sets that this architecture's kernels are built for, worst first, and what this
- * machine lacks of each. */
+/* Which instruction sets this build has kernels for, which of them this processor and operating
+ * system run, and why not the others. */
 #ifndef VG_CPU_FEATURES_H
 #define VG_CPU_FEATURES_H
 
 #include "kernels.h"
 
-typedef struct vg_feature {
-    const char *name; /* "scalar" "avx2" "avx512" "neon" */
-    const vg_kernels *kernels;
-} vg_feature;
+#include <stdbool.h>
 
-size_t vg_features_count(void);
-const vg_feature *vg_features_at(size_t index);
+/* What the processor says of itself, and the registers that the operating system saves. */
+typedef struct vg_features {
+    bool x86_64, aarch64;
+    bool osxsave, avx, avx2, fma, avx512f, avx512dq, avx512bw, avx512vl;
+    uint64_t xcr0; /* 0 where osxsave is false */
+    bool asimd;
+} vg_features;
 
-/* "" where this machine runs it, else what is missing. */
-const char *vg_features_missing(const vg_feature *feature);
+typedef struct vg_isa {
+    const char *name;          /* "scalar" "avx2" "avx512" "neon" */
+    const vg_kernels *kernels; /* null where this build has none */
+    char absent[96];           /* why it cannot be used here; "" = usable */
+} vg_isa;
+
+enum { VG_ISA_COUNT = 4 };
+
+/* Reads the running machine. */
+vg_features vg_features_read(void);
+
+/* Writes into `absent` why a machine with these features cannot run the instruction set ("" where
+ * it can); the name is one of the above. */
+void vg_features_judge(const vg_features *features, const char *name, char *absent, size_t size);
+
+/* All instruction sets, each better than the ones before it, so that the last usable one is this
+ * machine's best; scalar is always usable. */
+void vg_isa_list(vg_isa out[VG_ISA_COUNT]);
+const vg_kernels *vg_isa_best(void);
 
 #endif

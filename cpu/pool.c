@@ -1,6 +1,8 @@
 /* Threads and their barrier, over C11 atomics and the futex. */
 #include "pool.h"
 
+#include "denormals.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -79,40 +81,11 @@ static void flag_wait(flag *f, unsigned old, unsigned spins)
     atomic_fetch_sub(&f->sleepers, 1);
 }
 
-/* Flushes subnormals in this thread where asked; returns the mode before. */
-static uint64_t mode_set(bool flush)
-{
-#if defined(__x86_64__)
-    uint64_t before = _mm_getcsr();
-    _mm_setcsr((uint32_t)(flush ? before | 0x8040 : before & ~UINT64_C(0x8040)));
-#elif defined(__aarch64__)
-    uint64_t before, flag = UINT64_C(1) << 24;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    uint64_t after = flush ? before | flag : before & ~flag;
-    __asm__ volatile("msr fpcr, %0" ::"r"(after));
-#else
-    uint64_t before = 0;
-    (void)flush;
-#endif
-    return before;
-}
-
-static void mode_restore(uint64_t mode)
-{
-#if defined(__x86_64__)
-    _mm_setcsr((uint32_t)mode);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" ::"r"(mode));
-#else
-    (void)mode;
-#endif
-}
-
 static void *worker_main(void *argument)
 {
     worker *self = argument;
     vg_pool *pool = self->pool;
-    mode_set(pool->flush);
+    vg_denormals_set(pool->flush);
     for (unsigned seen = 0;; seen++) {
         flag_wait(&pool->job, seen, atomic_load_explicit(&pool->spins, memory_order_relaxed));
         if (pool->stop)
@@ -194,7 +167,7 @@ static void nothing(void *context, uint32_t thread, uint32_t threads)
 
 void vg_pool_enter(vg_pool *pool)
 {
-    pool->callers_mode = mode_set(pool->flush);
+    pool->callers_mode = vg_denormals_set(pool->flush);
     if (pool->first_cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);
@@ -212,7 +185,7 @@ void vg_pool_leave(vg_pool *pool)
     vg_pool_run(pool, nothing, NULL); /* whoever spins looks at it again, and sleeps */
     if (pool->first_cpu >= 0)
         sched_setaffinity(0, sizeof pool->callers_cpus, &pool->callers_cpus);
-    mode_restore(pool->callers_mode);
+    vg_denormals_restore(pool->callers_mode);
 }
 
 void vg_pool_run(vg_pool *pool, vg_pool_fn *work, void *context)

@@ -2,28 +2,18 @@
 #ifndef VG_TESTS_ISA_TABLES_H
 #define VG_TESTS_ISA_TABLES_H
 
-#include "kernels.h"
+#include "cpu_features.h"
 
-typedef struct isa_table {
-    const char *name;
-    const vg_kernels *kernels;
-} isa_table;
-
-static inline const isa_table *isa_tables(void)
+static inline const vg_isa *isa_tables(void)
 {
-    static isa_table tables[4];
+    static vg_isa usable[VG_ISA_COUNT + 1];
+    vg_isa all[VG_ISA_COUNT];
     size_t count = 0;
-    tables[count++] = (isa_table){"scalar", &vg_kernels_scalar};
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        tables[count++] = (isa_table){"avx2", &vg_kernels_avx2};
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
-        tables[count++] = (isa_table){"avx512", &vg_kernels_avx512};
-#elif defined(__aarch64__)
-    tables[count++] = (isa_table){"neon", &vg_kernels_neon};
-#endif
-    tables[count] = (isa_table){0};
-    return tables;
+    vg_isa_list(all);
+    for (size_t i = 0; i < VG_ISA_COUNT; i++)
+        if (!all[i].absent[0])
+            usable[count++] = all[i];
+    return usable;
 }
 
 #endif

@@ -110,7 +110,7 @@ static inline void trial_one(const trial *t, const vg_kernels *k, int variant, c
 
 static inline void trial_run(const trial *t, void (*spoil)(plane *in, size_t ins))
 {
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (int variant = 0; variant < t->variants; variant++)
             for (size_t i = 0; i < SHAPE_COUNT; i++) {
                 shape s = shape_of(i, isa->kernels->lanes);

@@ -133,7 +133,7 @@ static void check(const vg_gemm_kernels *kernels, const char *isa, layout l, siz
 static void test_layouts(void **unused)
 {
     (void)unused;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (layout l = 0; l < LAYOUTS; l++)
             for (size_t i = 0; i < SIZES * SIZES * SIZES; i++)
                 check(isa->kernels->gemm, isa->name, l, sizes[i % SIZES], sizes[i / SIZES % SIZES],
@@ -144,7 +144,7 @@ static void test_layouts(void **unused)
 static void test_depth(void **unused)
 {
     (void)unused;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (layout l = 0; l < LAYOUTS; l++) {
             check(isa->kernels->gemm, isa->name, l, 30, 70, 2 * VG_K_BLOCK + 3, false);
             check(isa->kernels->gemm, isa->name, l, 5, 9, VG_K_BLOCK + 1, true);
@@ -162,7 +162,7 @@ static void test_tiles(void **unused)
         a[i] = value(&state);
     for (size_t i = 0; i < K * WIDTH; i++)
         b[i] = value(&state);
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++) {
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++) {
         const vg_gemm_kernels *g = isa->kernels->gemm;
         for (uint32_t v = 1; v <= VG_TILE_VECTORS; v++)
             for (uint32_t rows = 1; rows <= g->max_rows[v]; rows++)
@@ -205,7 +205,7 @@ static void test_transpose(void **unused)
     static float from[40 * 40], to[40 * 40];
     for (size_t i = 0; i < 1600; i++)
         from[i] = (float)i;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (size_t rows = 0; rows <= 35; rows++)
             for (size_t cols = 0; cols <= 35; cols++) {
                 for (size_t i = 0; i < 1600; i++)

@@ -242,7 +242,7 @@ static void test_ties(void **state)
 static void test_in_place(void **state)
 {
     (void)state;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++) {
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++) {
         float z[37], plain[37], in_place[37];
         for (size_t j = 0; j < 37; j++)
             in_place[j] = z[j] = plane_draw(7, j, 3);

@@ -209,7 +209,7 @@ static void test_nan_stays(void **state)
     x[BAD] = NAN;
     for (size_t u = 0; u < UNITS; u++)
         dy[u] = s[0][u] = s[1][u] = 1;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (int n = 0; n < instance_count; n++) {
             const instance *i = instances + n;
             vg_cell_fwd_step f = {.cell = i->cell, .activation = i->activation, .rows = 1};

@@ -11,7 +11,7 @@ typedef void check_fn(const vg_kernels *k, const plane *x, const plane *other);
 static void each_matrix(check_fn *check)
 {
     static const float special[] = {0, -0.0f, 0x1p-149f, -0x1p-127f, NAN, INFINITY, -INFINITY, 7};
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (size_t i = 0; i < 2 * SHAPE_COUNT; i++) {
             shape s = shape_of(i % SHAPE_COUNT, i % 4 ? isa->kernels->lanes : 16);
             plane x = shape_plane(&s, 1), other = shape_plane(&s, 1);
@@ -100,7 +100,7 @@ static void test_measure_while_flushing(void **state)
     (void)state;
     float x[20] = {0x1p-149f, 0, -0x1p-130f};
     volatile float tiny = 0x1p-130f;
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++) {
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++) {
         vg_slot slot;
         uint64_t mode = vg_denormals_set(true);
         float finite = isa->kernels->measure(1, 20, (vg_rows_in){x, 20}, &slot);
@@ -221,7 +221,7 @@ static void test_column_sums(void **state)
 {
     (void)state;
     each_matrix(check_column_sums);
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (size_t rows = 31; rows <= 97; rows += 33) {
             plane x = plane_new(sizeof(float), rows, 37, 40, 0);
             plane_random(&x, rows, 1);

@@ -46,7 +46,7 @@ static double check_batch(const struct function *f, uint64_t first, uint64_t ste
         uint32_t bits = (uint32_t)(first + i * step);
         memcpy(z + i, &bits, sizeof bits);
     }
-    const isa_table *isa = isa_tables();
+    const vg_isa *isa = isa_tables();
     const vg_kernels *best = isa->kernels;
     for (; isa->kernels; isa++)
         best = isa->kernels;
@@ -111,7 +111,7 @@ static void test_special_values(void **state)
         {20.0f, 1, 1},
         {NAN, NAN, NAN},
     };
-    for (const isa_table *isa = isa_tables(); isa->kernels; isa++)
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
             float z[BATCH] = {table[i].z}, y[BATCH];
             apply(isa->kernels, VG_sigmoid, z, y);
