@@ -147,19 +147,26 @@ static vg_status add_pattern(const vg_found_device *found, size_t count, const c
 
 /* --- options of the drivers' own --- */
 
-/* The driver whose family is the longest that starts FAMILY.KEY=VALUE; *key follows it. */
+static bool starts(const char *text, const char *family)
+{
+    size_t length = strlen(family);
+    return strncmp(text, family, length) == 0 && text[length] == '.';
+}
+
+/* The driver whose family is the longest that starts FAMILY.KEY=VALUE, or null where that family is
+ * not in this build; *key follows it. */
 static const vg_driver *driver_of(const char *text, const char **key)
 {
     const vg_driver *longest = NULL;
-    size_t most = 0, name = strcspn(text, "=");
-    for (const vg_driver *const *d = vg_drivers(); *d != NULL; d++) {
-        size_t length = strlen((*d)->family);
-        if (length > most && length < name && text[length] == '.' &&
-            memcmp(text, (*d)->family, length) == 0) {
+    size_t most = 0;
+    for (const vg_driver *const *d = vg_drivers(); *d != NULL; d++)
+        if (starts(text, (*d)->family) && strlen((*d)->family) > most) {
             longest = *d;
-            most = length;
+            most = strlen(longest->family);
         }
-    }
+    for (const vg_absent_family *a = vg_absent_families(); a->family != NULL; a++)
+        if (starts(text, a->family) && strlen(a->family) > most)
+            return NULL;
     *key = text + most + (most > 0);
     return longest;
 }
