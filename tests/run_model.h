@@ -9,6 +9,7 @@
 #include "fill.h"
 #include "lower.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,8 +115,8 @@ static inline void run_load(run_model *run, const char *name, const char *device
 {
     const vg_device_options usual = {.threads = 1, .bind = VG_BIND_NONE};
     *run = (run_model){.slots = NULL};
-    strncpy(run->name, name, sizeof run->name - 1);
-    strncpy(run->on, device, sizeof run->on - 1);
+    snprintf(run->name, sizeof run->name, "%s", name);
+    snprintf(run->on, sizeof run->on, "%s", device);
     run_try(run, "parse", vg_case_parse(name, &run->model));
     run_open(run, options ? options : &usual);
     vg_lowering how = {run->driver->oracle, true, exact_piece};
