@@ -9,6 +9,7 @@
 #include "fill.h"
 #include "lower.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,18 @@ static inline void run_try(const run_model *run, const char *what, vg_status sta
                  vg_reason());
 }
 
-/* Every device of this build whose family is listed and that is usable here, as names: "ref" and
- * "cpu.*". The caller frees *out. */
+/* Equal, or within an absolute tolerance; NaN is neither. */
+static inline void run_near(const run_model *run, const char *what, double value, double expected,
+                            double tolerance)
+{
+    double error = fabs(value - expected);
+    if (value != expected && !(error <= tolerance))
+        fail_msg("%s on %s, %s: %.17g, expected %.17g, tolerance %g", run->name, run->on, what,
+                 value, expected, tolerance);
+}
+
+/* Every device of this build that computes and is usable here, as names: "ref" and "cpu.*". The
+ * caller frees *out. */
 static inline size_t run_devices(char (**out)[32])
 {
     vg_found_device *found;
@@ -50,6 +61,31 @@ static inline size_t run_devices(char (**out)[32])
     }
     free(found);
     return kept;
+}
+
+/* The same for a group of tests: `for (EACH_DEVICE(name))`, after run_find_devices(). */
+static char (*run_usable)[32];
+static size_t run_usable_count;
+
+#define EACH_DEVICE(on)                                                                            \
+    const char *on = run_usable[0];                                                                \
+    on < run_usable[0] + run_usable_count * sizeof *run_usable;                                    \
+    on += sizeof *run_usable
+
+static inline int run_find_devices(void **state)
+{
+    (void)state;
+    run_usable_count = run_devices(&run_usable);
+    for (size_t i = 0; i < run_usable_count; i++)
+        print_message("device: %s\n", run_usable[i]);
+    return run_usable_count > 0 ? 0 : -1;
+}
+
+static inline int run_free_devices(void **state)
+{
+    (void)state;
+    free(run_usable);
+    return 0;
 }
 
 static inline void run_open(run_model *run, const vg_device_options *options)

@@ -15,23 +15,6 @@
 
 static const double log10_2 = 0.301029995663981195, ln_10 = 2.302585092994045684;
 
-static char (*devices)[32];
-static size_t device_count;
-
-#define EACH_DEVICE(on)                                                                            \
-    const char *on = devices[0];                                                                   \
-    on < devices[0] + device_count * sizeof *devices;                                              \
-    on += sizeof *devices
-
-static void near(const run_model *run, const char *what, double value, double expected,
-                 double tolerance)
-{
-    if (value == expected || fabs(value - expected) <= tolerance)
-        return;
-    fail_msg("%s on %s, %s: %.17g, expected %.17g, tolerance %g", run->name, run->on, what, value,
-             expected, tolerance);
-}
-
 static vg_status read_weight(void *context, const vg_tensor *tensor, double *out)
 {
     const run_model *run = context;
@@ -102,10 +85,10 @@ static void scalar_rnn(void **state)
             run_start(&run, name, on);
             vg_decay decay = decay_of(&run, 1);
             double tolerance = rounding(&run, 100, slope);
-            near(&run, "product", decay.log10_ratio, expected, tolerance);
-            near(&run, "table", decay.log10_ratio, table[i].log10_ratio,
-                 table[i].half_digit + tolerance);
-            near(&run, "linearised", decay.spectral_radius, a, 1e-12);
+            run_near(&run, "product", decay.log10_ratio, expected, tolerance);
+            run_near(&run, "table", decay.log10_ratio, table[i].log10_ratio,
+                     table[i].half_digit + tolerance);
+            run_near(&run, "linearised", decay.spectral_radius, a, 1e-12);
             verdict(&run, &decay, table[i].verdict);
             run_free(&run);
         }
@@ -136,8 +119,9 @@ static void linear_rnn(void **state)
             double tolerance = rounding(&run, T, 1);
             /* fp32 rounds 0.3 and its parts by up to 2^-25 of themselves. */
             tolerance += table[i].lambda == 2 ? 0 : T * 0x1p-23;
-            near(&run, "ratio", decay.log10_ratio, T * log10(table[i].lambda), tolerance);
-            near(&run, "rate", log10(decay.rate), log10(table[i].lambda), tolerance / T + 1e-12);
+            run_near(&run, "ratio", decay.log10_ratio, T * log10(table[i].lambda), tolerance);
+            run_near(&run, "rate", log10(decay.rate), log10(table[i].lambda),
+                     tolerance / T + 1e-12);
             verdict(&run, &decay, table[i].verdict);
             bool at = decay.underflow_at >= table[i].first && decay.underflow_at <= table[i].last;
             if (!run.driver->oracle && !at)
@@ -161,13 +145,13 @@ static void check_irnn(const run_model *run, bool flush)
         int shift = (int)(-(int64_t)k - e);
         bool wide = run->driver->oracle, zero = !wide && k > (flush ? 126 : 149);
         bool subnormal = !wide && !zero && k > 126;
-        near(run, "plain", plain->max_abs, zero ? 0 : ldexp(1, -(int)k), 0);
-        near(run, "zeros", (double)plain->zeros, zero ? elements : 0, 0);
-        near(run, "subnormals", (double)plain->subnormals, subnormal ? elements : 0, 0);
-        near(run, "exact", exact->max_abs, ldexp(1, shift), 0);
-        near(run, "exact", exact->sum_squares, ldexp((double)elements, 2 * shift), 0);
+        run_near(run, "plain", plain->max_abs, zero ? 0 : ldexp(1, -(int)k), 0);
+        run_near(run, "zeros", (double)plain->zeros, zero ? elements : 0, 0);
+        run_near(run, "subnormals", (double)plain->subnormals, subnormal ? elements : 0, 0);
+        run_near(run, "exact", exact->max_abs, ldexp(1, shift), 0);
+        run_near(run, "exact", exact->sum_squares, ldexp((double)elements, 2 * shift), 0);
         if (step > 0)
-            near(run, "census", run->slots[dh->census + step - 1].mean_abs_derivative, 1, 0);
+            run_near(run, "census", run->slots[dh->census + step - 1].mean_abs_derivative, 1, 0);
     }
 }
 
@@ -187,8 +171,8 @@ static void identity_rnn_bit_for_bit(void **state)
                 run_passes(&run, RUN_ALL);
                 check_irnn(&run, run.applied.denormals == VG_DENORMALS_FLUSH);
                 vg_decay decay = decay_of(&run, 1);
-                near(&run, "ratio", decay.log10_ratio, -160 * log10_2, 1e-11);
-                near(&run, "rate", decay.rate, 0.5, 1e-12);
+                run_near(&run, "ratio", decay.log10_ratio, -160 * log10_2, 1e-11);
+                run_near(&run, "rate", decay.rate, 0.5, 1e-12);
                 run_free(&run);
             }
 }
@@ -209,9 +193,10 @@ static void orthogonal_keeps_the_norm(void **state)
             run_model run;
             run_start(&run, table[i].name, on);
             vg_decay decay = decay_of(&run, table[i].decay);
-            near(&run, "ratio", pow(10, decay.log10_ratio), 1, 1e-5 * sqrt(table[i].passed / 1000));
+            run_near(&run, "ratio", pow(10, decay.log10_ratio), 1,
+                     1e-5 * sqrt(table[i].passed / 1000));
             verdict(&run, &decay, VG_STABLE);
-            near(&run, "sigma", decay.sigma_max, 1, 1e-6);
+            run_near(&run, "sigma", decay.sigma_max, 1, 1e-6);
             run_free(&run);
         }
 }
@@ -247,12 +232,13 @@ static void zero_weights(void **state)
             run_passes(&run, RUN_ALL);
             const vg_profile *p = run_profile(&run, table[i].tensor, 1);
             double rate = 1 / (1 + exp(-table[i].bias)), last = 0;
-            near(&run, "table", rate, table[i].rate, 5e-5);
+            run_near(&run, "table", rate, table[i].rate, 5e-5);
             for (uint64_t step = 65; step-- > 0;) {
                 int64_t e = run.slots[p->exponent + (step ? step - 1 : 0)].exponent;
                 double log10_norm = vg_slot_log10(&run.slots[p->exact + step], e);
                 if (step < 64)
-                    near(&run, "rate a step", log10_norm - last, log10(rate), rounding(&run, 1, 1));
+                    run_near(&run, "rate a step", log10_norm - last, log10(rate),
+                             rounding(&run, 1, 1));
                 last = log10_norm;
             }
             vg_decay decay = decay_of(&run, 1);
@@ -303,8 +289,8 @@ static void rate_is_the_spectral_radius(void **state)
         run_model run;
         run_start(&run, "rnn-identity/d1/w24/b3/t600/fp32/spectral:0.9/seed1", on);
         vg_decay decay = decay_of(&run, 1);
-        near(&run, "radius", decay.spectral_radius, 0.9, 1e-6);
-        near(&run, "rate", decay.rate, 0.9, 0.002);
+        run_near(&run, "radius", decay.spectral_radius, 0.9, 1e-6);
+        run_near(&run, "rate", decay.rate, 0.9, 0.002);
         assert_true(decay.sigma_max > 1.3);
         run_free(&run);
     }
@@ -329,32 +315,41 @@ static void deep_stacks(void **state)
             run_start(&run, table[i].name, on);
             vg_decay decay = decay_of(&run, 0);
             double expected = table[i].log10_ratio - table[i].beta / 4 / ln_10;
-            near(&run, "ratio", decay.log10_ratio, expected,
-                 4 * sqrt(1.5 * table[i].beta) / 2 / ln_10);
-            near(&run, "predicted", decay.predicted_log10_ratio, table[i].log10_ratio, 5e-3);
+            run_near(&run, "ratio", decay.log10_ratio, expected,
+                     4 * sqrt(1.5 * table[i].beta) / 2 / ln_10);
+            run_near(&run, "predicted", decay.predicted_log10_ratio, table[i].log10_ratio, 5e-3);
             verdict(&run, &decay, table[i].verdict);
-            bool lost = decay.underflow_at >= 54 && decay.underflow_at <= 64;
-            if (lost != (i == 0 && !run.driver->oracle))
-                fail_msg("%s on %s: left the range at %d", run.name, run.on,
-                         (int)decay.underflow_at);
             run_free(&run);
         }
 }
 
-static int find_devices(void **state)
+/* Sigmoid and Glorot weights lose fp32's normal numbers near layer 60. What comes after is still
+ * within 1 % as long as subnormal numbers are kept and have bits left: to near layer 69. */
+static void sigmoid_leaves_the_range(void **state)
 {
     (void)state;
-    device_count = run_devices(&devices);
-    for (size_t i = 0; i < device_count; i++)
-        print_message("device: %s\n", devices[i]);
-    return device_count == 0;
-}
-
-static int free_devices(void **state)
-{
-    (void)state;
-    free(devices);
-    return 0;
+    for (EACH_DEVICE(on))
+        for (int flush = 0; flush < 2; flush++) {
+            vg_device_options options = {.threads = 1,
+                                         .bind = VG_BIND_NONE,
+                                         .denormals =
+                                             flush ? VG_DENORMALS_FLUSH : VG_DENORMALS_KEEP};
+            run_model run;
+            run_load(&run, "stack-sigmoid/d80/w64/b4/fp32/xavier/seed1", on, &options, 0);
+            run_passes(&run, RUN_ALL);
+            vg_decay decay = decay_of(&run, 0);
+            bool flushed = run.applied.denormals == VG_DENORMALS_FLUSH;
+            int64_t least = flushed ? 57 : 66, most = flushed ? 62 : 71, at = decay.underflow_at;
+            if (run.driver->oracle ? at != -1 : at < least || at > most)
+                fail_msg("%s on %s: left the range at %d", run.name, run.on, (int)at);
+            uint64_t subnormals = 0;
+            for (uint32_t l = 30; l > 0; l--)
+                subnormals += run.slots[run_profile(&run, "dh", l)->plain].subnormals;
+            assert_int_equal(subnormals > 0, !run.driver->oracle && !flushed);
+            run_near(&run, "exact all the same", decay.log10_ratio, decay.predicted_log10_ratio,
+                     1.5);
+            run_free(&run);
+        }
 }
 
 int main(void)
@@ -368,6 +363,7 @@ int main(void)
         cmocka_unit_test(spectral_bounds),
         cmocka_unit_test(rate_is_the_spectral_radius),
         cmocka_unit_test(deep_stacks),
+        cmocka_unit_test(sigmoid_leaves_the_range),
     };
-    return cmocka_run_group_tests(tests, find_devices, free_devices);
+    return cmocka_run_group_tests(tests, run_find_devices, run_free_devices);
 }
