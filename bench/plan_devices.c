@@ -66,13 +66,14 @@ static void add_device(vg_plan *plan, const vg_found_device *device)
     plan->devices[plan->device_count++] = *device;
 }
 
+/* Every automatic device; of a family with ranks only the best. */
 static void add_automatic(const vg_found_device *found, size_t count, vg_plan *plan)
 {
     for (size_t i = 0; i < count; i++) {
         if (!usable(&found[i]) || !found[i].info.automatic)
             continue;
-        bool ranked = found[i].info.rank > 0;
-        if (!ranked || best_of(found, count, found[i].driver->family) == &found[i])
+        const vg_found_device *best = best_of(found, count, found[i].driver->family);
+        if (best->info.rank == 0 || best == &found[i])
             add_device(plan, &found[i]);
     }
 }

@@ -18,7 +18,7 @@ static const vg_driver cpu = {.family = "cpu"}, peer = {.family = "cpu.onednn"},
 static size_t machine(vg_found_device found[8])
 {
     const vg_found_device all[] = {
-        {&cpu, {.name = "cpu.scalar", .rank = 1, .automatic = true}},
+        {&cpu, {.name = "cpu.scalar", .rank = 0, .automatic = true}},
         {&cpu, {.name = "cpu.avx512", .rank = 4, .automatic = true}},
         {&cpu, {.name = "cpu.avx2", .rank = 3, .automatic = true}},
         {&cpu, {.name = "cpu.neon", .rank = 9, .absent = "this is no Arm CPU"}},
