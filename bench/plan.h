@@ -51,7 +51,7 @@ vg_status vg_plan_estimate(const vg_options *options, const vg_planned_case *pla
 int vg_plan_exit(vg_status status);
 
 /* The texts of --list (devices and why others are absent, models, activations, ...) and of
- * --dry-run (each case by name with memory and estimated time). */
+ * --dry-run (each case by name with memory and estimated time, and the notes). */
 void vg_list_print(FILE *to, const vg_found_device *found, size_t count);
 vg_status vg_plan_print(FILE *to, const vg_options *options, const vg_plan *plan);
 

@@ -118,12 +118,14 @@ vg_status vg_plan_print(FILE *to, const vg_options *options, const vg_plan *plan
         int left = width - (int)strlen(c->name);
         VG_TRY(vg_plan_estimate(options, c, &estimate));
         double all = estimate.seconds * (double)plan->device_count;
-        fprintf(to, "%5zu  %s%-*s  %10s  %8s\n", i + 1, c->name, left, settings_text(c, settings),
+        fprintf(to, "%5zu  %s%-*s  %8s  %8s\n", i + 1, c->name, left, settings_text(c, settings),
                 bytes_text(estimate.bytes, bytes), seconds_text(all, seconds));
         sum += all;
     }
     fprintf(to, "about %s in all, guessed for devices of 50 GFLOP/s; memory is a device's arena\n",
             seconds_text(sum, seconds));
+    for (size_t i = 0; i < plan->notes.count; i++)
+        fprintf(to, "%s\n", plan->notes.at[i]);
     return VG_OK;
 }
 
