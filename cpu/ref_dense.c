@@ -84,6 +84,7 @@ void vg_ref_dense_bwd_data(vg_ref_machine *machine, const vg_op *op)
                 vg_ref_get_row(machine, &d->a, r, a);
             dz_row(op, out, dy, a, winner, dz);
             vg_ref_put_row(machine, &d->dz, r, dz);
+            vg_ref_get_row(machine, &d->dz, r, dz); /* as stored */
         }
         for (uint32_t i = 0; i < in; i++)
             dx[i] = d->residual ? dy[i] : 0;

@@ -104,22 +104,21 @@ static vg_status dense_fwd(const vg_ref_ask *ask, vg_ref_sums sums, double *valu
         const vg_ref_area *area = &ask->areas[i];
         for (uint32_t r = 0; r < area->rows; r++) {
             for (uint32_t k = 0; k < count; k++) {
-                const vg_ref_sums part = {sums.value + (size_t)k * area->cols,
-                                          sums.magnitude + (size_t)k * area->cols,
-                                          sums.squares + (size_t)k * area->cols};
+                const vg_ref_sums part = vg_ref_sums_from(sums, (uint64_t)k * area->cols);
                 vg_ref_product(ask, &factors,
                                (vg_ref_area){area->row + r, area->col + k * out, 1, area->cols},
                                part);
             }
             for (uint32_t c = 0; c < area->cols; c++) {
-                pieces p = {.count = count};
+                pieces p;
+                p.count = count;
+                p.z[0] = p.tolerance[0] = NAN;
                 for (uint32_t k = 0; k < count; k++) {
                     const size_t at = (size_t)k * area->cols + c;
                     const double bias = row_of(ask, &d->bias, 0)[(size_t)k * out + area->col + c];
                     p.z[k] = sums.value[at] + bias;
                     p.tolerance[k] =
-                        vg_tolerance_product(ask->precision, d->x.cols + 1u, sums.value[at],
-                                             sums.magnitude[at] + fabs(bias), sums.squares[at]);
+                        vg_ref_sums_tolerance(sums, at, ask->precision, d->x.cols + 1u, fabs(bias));
                 }
                 finish_dense(ask, &p, value++, tolerance++);
             }
@@ -178,8 +177,7 @@ static vg_status dense_bwd_data(const vg_ref_ask *ask, vg_ref_sums sums, double 
                 const double dy = d->residual ? row_of(ask, &d->dy, row)[ask->areas[i].col + c] : 0;
                 value[n] = sums.value[n] + dy;
                 tolerance[n] =
-                    vg_tolerance_product(ask->precision, d->weight.rows + 1, sums.value[n],
-                                         sums.magnitude[n] + fabs(dy), sums.squares[n]);
+                    vg_ref_sums_tolerance(sums, n, ask->precision, d->weight.rows + 1, fabs(dy));
             }
     return VG_OK;
 }
@@ -190,7 +188,8 @@ static void column_sums(const vg_ref_ask *ask, vg_ref_sums sums)
     const uint64_t count = vg_ref_area_elements(ask);
     memset(sums.value, 0, count * sizeof(double));
     memset(sums.magnitude, 0, count * sizeof(double));
-    memset(sums.squares, 0, count * sizeof(double));
+    if (sums.squares)
+        memset(sums.squares, 0, count * sizeof(double));
     for (uint64_t r = 0; r < dz->rows; r++) {
         const double *row = row_of(ask, dz, r);
         uint64_t n = 0;
@@ -215,8 +214,7 @@ static vg_status dense_bwd_weights(const vg_ref_ask *ask, vg_ref_sums sums, doub
     const uint64_t count = vg_ref_area_elements(ask);
     for (uint64_t n = 0; n < count; n++) {
         value[n] = sums.value[n] * ask->scale;
-        tolerance[n] = ask->scale * vg_tolerance_product(ask->precision, d->dz.rows, sums.value[n],
-                                                         sums.magnitude[n], sums.squares[n]);
+        tolerance[n] = ask->scale * vg_ref_sums_tolerance(sums, n, ask->precision, d->dz.rows, 0);
         if (ask->scale != 1)
             tolerance[n] += vg_tolerance_sum(ask->precision, 1, fabs(value[n]));
     }
@@ -269,8 +267,7 @@ vg_status vg_ref_evaluate(const vg_ref_ask *ask, double *value, double *toleranc
     if (!sums)
         VG_FAIL(VG_NO_MEMORY, "ref: no memory for %llu sums", (unsigned long long)count);
     count *= wide;
-    vg_status status =
-        evaluate(ask, (vg_ref_sums){sums, sums + count, sums + 2 * count}, value, tolerance);
+    vg_status status = evaluate(ask, vg_ref_sums_in(sums, count, ask->precision), value, tolerance);
     free(sums);
     for (uint64_t n = 0; status == VG_OK && n < count / wide; n++)
         tolerance[n] += vg_tolerance_stored(ask->output->dtype, value[n]);

@@ -106,9 +106,8 @@ static void row_preacts(const scan *s, uint64_t now, uint32_t first, uint32_t co
         for (uint32_t j = 0; j < count; j++) {
             out[j].x[g] = x[col + j];
             out[j].h[g] = sums.value[j] + bias[col + j];
-            out[j].off[g] = vg_tolerance_product(
-                s->ask->precision, s->units + 2u, sums.value[j],
-                sums.magnitude[j] + fabs(bias[col + j]) + fabs(x[col + j]), sums.squares[j]);
+            out[j].off[g] = vg_ref_sums_tolerance(sums, j, s->ask->precision, s->units + 2u,
+                                                  fabs(bias[col + j]) + fabs(x[col + j]));
         }
     }
 }
@@ -149,8 +148,7 @@ vg_status vg_ref_evaluate_scan_fwd(const vg_ref_ask *ask, double *value, double 
     for (size_t i = 0; i < ask->area_count && status == VG_OK; i++)
         for (uint32_t r = 0; r < ask->areas[i].rows; r++) {
             fwd_row(&s, ask->areas[i].row + r, &ask->areas[i],
-                    (vg_ref_sums){sums, sums + s.units, sums + 2 * (size_t)s.units}, units, value,
-                    tolerance);
+                    vg_ref_sums_in(sums, s.units, ask->precision), units, value, tolerance);
             value += ask->areas[i].cols;
             tolerance += ask->areas[i].cols;
         }
@@ -266,8 +264,8 @@ static void add_products(const scan *s, uint64_t row, const vg_ref_area *area, v
     vg_ref_product(s->ask, &factors, (vg_ref_area){row, area->col, 1, area->cols}, sums);
     for (uint32_t c = 0; c < area->cols; c++) {
         value[c] += sums.value[c];
-        tolerance[c] += 2 * vg_tolerance_product(s->ask->precision, w->weight_hh.rows + 2,
-                                                 sums.value[c], sums.magnitude[c], sums.squares[c]);
+        tolerance[c] +=
+            2 * vg_ref_sums_tolerance(sums, c, s->ask->precision, w->weight_hh.rows + 2, 0);
     }
 }
 
@@ -312,7 +310,7 @@ vg_status vg_ref_evaluate_scan_bwd(const vg_ref_ask *ask, double *value, double 
     for (size_t i = 0; i < ask->area_count; i++)
         for (uint32_t r = 0; r < ask->areas[i].rows; r++) {
             bwd_row(&s, ask->areas[i].row + r, &ask->areas[i],
-                    (vg_ref_sums){sums, sums + wide, sums + 2 * wide}, value, tolerance);
+                    vg_ref_sums_in(sums, wide, ask->precision), value, tolerance);
             value += ask->areas[i].cols;
             tolerance += ask->areas[i].cols;
         }

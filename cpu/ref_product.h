@@ -13,10 +13,27 @@ typedef struct vg_ref_factors {
     int64_t shift; /* NT, NN: row r of the output is made of row r + shift of a */
 } vg_ref_factors;
 
-/* Σ ab, Σ|ab| and Σ a²b² of every element, one array each. */
+/* Σ ab, Σ|ab| and Σ a²b² of every element, one array each; squares null: not wanted. */
 typedef struct vg_ref_sums {
     double *value, *magnitude, *squares;
 } vg_ref_sums;
+
+/* Three arrays of `count` in one piece of memory; the third only where the precision asks. */
+static inline vg_ref_sums vg_ref_sums_in(double *memory, uint64_t count, vg_precision precision)
+{
+    return (vg_ref_sums){memory, memory + count, precision.tf32 ? memory + 2 * count : NULL};
+}
+static inline vg_ref_sums vg_ref_sums_from(vg_ref_sums s, uint64_t at)
+{
+    return (vg_ref_sums){s.value + at, s.magnitude + at, s.squares ? s.squares + at : NULL};
+}
+/* The tolerance of sum n with `length` terms, `extra` the size of what was added beside them. */
+static inline double vg_ref_sums_tolerance(vg_ref_sums s, uint64_t n, vg_precision precision,
+                                           uint64_t length, double extra)
+{
+    return vg_tolerance_product(precision, length, s.value[n], s.magnitude[n] + extra,
+                                s.squares ? s.squares[n] : 0);
+}
 
 uint64_t vg_ref_length(const vg_ref_factors *factors);
 

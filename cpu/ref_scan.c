@@ -165,10 +165,11 @@ void vg_ref_scan_bwd(vg_ref_machine *machine, const vg_op *op)
                 r.dstate[i] = carry[i] + (uint64_t)b * s.units;
             read_step(machine, &s, t, b, dy, &r);
             step_bwd(&s, differ, &r);
-            vg_ref_row_product(r.dstate[0], s.units, r.dgates_h, 1, wide, weight);
-            vg_ref_put_row(machine, &w->dgates_x, now, r.dgates_x);
             if (differ)
-                vg_ref_put_row(machine, &w->dgates_h, now, r.dgates_h);
+                vg_ref_put_row(machine, &w->dgates_x, now, r.dgates_x);
+            vg_ref_put_row(machine, &w->dgates_h, now, r.dgates_h);
+            vg_ref_get_row(machine, &w->dgates_h, now, r.dgates_h); /* as stored */
+            vg_ref_row_product(r.dstate[0], s.units, r.dgates_h, 1, wide, weight);
             if (vg_ref_present(&w->dh))
                 vg_ref_put_row(machine, &w->dh, now, r.total[0]);
             if (vg_ref_present(&w->dc))
