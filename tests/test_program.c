@@ -179,6 +179,7 @@ static void test_broken_fields(void **state)
     BREAK(fwd->t1, 34);
     BREAK(fwd->t0, 33);
     BREAK(fwd->scan_fwd.state0[0].at, fwd->scan_fwd.state0[0].at + 64);
+    BREAK(fwd->scan_fwd.state0[0].at, fwd->scan_fwd.state0[0].at - 64);
     BREAK(fwd->pass, VG_PASS_LOSS);
     BREAK(fwd->pass, VG_PASS_FWD | VG_PASS_LOSS);
     BREAK(fwd->slot, 0);
