@@ -83,6 +83,7 @@ typedef struct vg_driver {
     bool oracle;              /* computes in double: its programs are lowered with FP64 storage */
     bool opaque;              /* a peer whose inside cannot be read: verified by norm */
     bool hollow;              /* computes nothing: never verified, `verified` says no */
+    bool own_memory;          /* its arenas are not in the main memory of the machine */
 
     /* Fills at most `capacity` rows and always `count`; absent ones are listed with the reason. */
     vg_status (*list)(vg_device_info *out, size_t capacity, size_t *count);
