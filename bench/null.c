@@ -27,7 +27,7 @@ struct vg_exec {
 };
 
 static const vg_option options[] = {
-    {"fail", "none|unsupported|memory|lost|crash|exit|hang",
+    {"fail", "none|unsupported|memory|lost|crash|killed|exit|hang",
      "what goes wrong, to see what the harness makes of it"},
     {"at", "run|load|open", "where it goes wrong"},
     {"seed", "0|1..4294967295", "the seed whose cases fail; 0: every case"},
@@ -56,6 +56,8 @@ static vg_status fail_here(const vg_device *device, const char *at)
     if (strcmp(fail, "exit") == 0)
         _exit(9);
     if (strcmp(fail, "crash") == 0)
+        abort();
+    if (strcmp(fail, "killed") == 0)
         raise(SIGKILL);
     for (;;) /* hang */
         pause();
