@@ -7,11 +7,15 @@
 /* The hidden first argument that makes the program a worker. */
 #define VG_WORKER_ARGUMENT "--vgbench-worker"
 
+/* The file descriptors that a worker finds its pipes at. */
+enum { VG_WORKER_IN = 3, VG_WORKER_OUT = 4 };
+
 /* Lists, plans, checks or measures as options->command says (not help or version). Returns the exit
  * code. */
 int vg_supervisor_main(const vg_options *options);
 
-/* argc, argv: what follows VG_WORKER_ARGUMENT. Returns the exit code. */
+/* argc, argv: what follows VG_WORKER_ARGUMENT, the supervisor's process id. Returns the exit code.
+ */
 int vg_worker_main(int argc, char **argv);
 
 #endif

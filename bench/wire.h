@@ -18,13 +18,17 @@ enum {
  * Benchmark, which begin with two dashes. */
 typedef struct vg_wire_open {
     char family[32], name[32], description[96];
-    uint32_t rank, index;
+    uint32_t rank, index, threads, bind, denormals;
 } vg_wire_open;
+
+typedef struct vg_wire_applied {
+    uint32_t threads, bind, denormals;
+    char implementation[64];
+} vg_wire_applied;
 
 /* A case: lowered, checked, its sizes told. The text after it: the folder for --dump, or none. */
 typedef struct vg_wire_case {
     char name[VG_WIRE_CASE];
-    uint32_t threads, bind, denormals;
     uint32_t profile; /* 1: PROBE and EXACT too */
     uint32_t verify;  /* vg_verify_mode */
     uint32_t timed;   /* bit set of 1 << vg_timed */
@@ -48,10 +52,10 @@ typedef struct vg_wire_fact {
 } vg_wire_fact;
 
 typedef struct vg_wire_size {
-    uint64_t bytes;  /* arena and what the device takes beside it */
-    double verify_s; /* estimate of a full verification */
-    uint32_t threads, bind, denormals;
-    char implementation[64];
+    uint64_t bytes;        /* arena and what the device takes beside it, the profile's included */
+    uint64_t memory_bytes; /* the same without the profile */
+    double verify_s;       /* estimate of a full verification */
+    uint32_t host;         /* 1: the arena is in this machine's main memory */
 } vg_wire_size;
 
 typedef struct vg_wire_loaded {
@@ -63,9 +67,10 @@ typedef struct vg_wire_verdict {
     double max_error;
 } vg_wire_verdict;
 
-/* One pass of one repetition; everything a pass, NaN = not known. */
+/* One pass of one repetition; everything a pass, NaN = not known. status: VG_OK, or VG_UNSUPPORTED
+ * for this pass alone. */
 typedef struct vg_wire_timed {
-    uint32_t timed, repetition;
+    uint32_t timed, status;
     uint64_t iterations;
     double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, floor_s;
     double energy_j, power_w, clock_mhz, temperature_c;
@@ -101,6 +106,7 @@ typedef struct vg_wire_done {
 /* X(enumerator, member of the body, its type, texts may follow) */
 #define VG_FRAMES_WITH_BODY(X)                                                                     \
     X(VG_FRAME_OPEN, open, vg_wire_open, 1)                                                        \
+    X(VG_FRAME_APPLIED, applied, vg_wire_applied, 0)                                               \
     X(VG_FRAME_CASE, planned, vg_wire_case, 1)                                                     \
     X(VG_FRAME_TURN, turn, vg_wire_turn, 0)                                                        \
     X(VG_FRAME_FOUND, found, vg_wire_found, 1)                                                     \

@@ -1,0 +1,13 @@
+/* What a set of passes costs at least, by the peaks measured beside it. */
+#ifndef VG_FLOOR_H
+#define VG_FLOOR_H
+
+#include "vg/device.h"
+
+/* The sum over the ops of the passes of max(FLOP / peak, Σ bytes of an operand / bandwidth of the
+ * smallest level that holds it), seconds; a scan's recurrent weights count once a step, and with
+ * several threads a barrier is added a step. NaN where a peak that is needed is not known. */
+double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peaks,
+                uint32_t threads);
+
+#endif

@@ -1,0 +1,231 @@
+/* One case on one device: load, fill, run, verify, and the rows of its gradients. */
+#include "work.h"
+
+#include "case.h"
+#include "dump.h"
+#include "fill.h"
+#include "lower.h"
+#include "profile.h"
+#include "verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* AUTO verifies fully what is estimated to take less. */
+static const double verify_budget_s = 2;
+
+static void exec_drop(vg_work *work)
+{
+    if (work->exec)
+        work->driver->unload(work->exec);
+    work->exec = NULL;
+    work->ran = 0;
+    vg_program_free(work->program);
+    work->program = NULL;
+    free(work->slots);
+    work->slots = NULL;
+}
+
+void vg_work_end(vg_work *work)
+{
+    exec_drop(work);
+    memset(work->iterations, 0, sizeof work->iterations);
+    work->has_checksum = false;
+}
+
+/* exact_piece as in vg_lowering. */
+static vg_status program_make(vg_work *work, uint64_t exact_piece)
+{
+    const vg_lowering how = {.oracle = work->driver->oracle,
+                             .profile = work->asked.profile != 0,
+                             .exact_piece = exact_piece};
+    VG_TRY(vg_lower(&work->model, &how, &work->program));
+    return vg_program_check(work->program);
+}
+
+static uint64_t extra_bytes(const vg_work *work)
+{
+    return work->driver->extra_bytes ? work->driver->extra_bytes(work->device, work->program) : 0;
+}
+
+vg_status vg_work_begin(vg_work *work, const vg_wire_case *asked, const char *dump)
+{
+    vg_work_end(work);
+    work->asked = *asked;
+    snprintf(work->dump, sizeof work->dump, "%s", dump ? dump : "");
+    VG_TRY(vg_case_parse(asked->name, &work->model));
+    VG_TRY(program_make(work, 0));
+    const vg_lowering plain = {.oracle = work->driver->oracle};
+    vg_wire_size size = {.verify_s = vg_verify_estimate(work->program, ~0u),
+                         .host = !work->driver->own_memory};
+    VG_TRY(vg_lower_bytes(&work->model, &plain, &size.memory_bytes));
+    size.memory_bytes += extra_bytes(work);
+    size.bytes = work->program->arena_bytes + extra_bytes(work);
+    return vg_frame_write(work->out, VG_FRAME_SIZE, &size, NULL, 0);
+}
+
+static vg_status inputs_write(vg_work *work)
+{
+    vg_status status = VG_OK;
+    for (uint32_t i = 0; i < work->program->tensor_count && status == VG_OK; i++) {
+        const vg_tensor *tensor = &work->program->tensors[i];
+        if (tensor->role == VG_ROLE_OUTPUT || tensor->role == VG_ROLE_GRADIENT)
+            continue;
+        double *values = malloc(tensor->mat.rows * tensor->mat.cols * sizeof *values + 1);
+        if (!values)
+            VG_FAIL(VG_NO_MEMORY, "no memory for the values of %s", tensor->name);
+        status = vg_fill(work->program, tensor, values);
+        if (status == VG_OK)
+            status = work->driver->write(work->exec, tensor->mat, values);
+        free(values);
+    }
+    return status;
+}
+
+/* Every pass once, in their order; the two of backward as one set, which a peer that cannot split
+ * them understands too. */
+static vg_status passes_run(vg_work *work)
+{
+    const struct {
+        unsigned set;
+        bool needed;
+    } steps[] = {{VG_PASS_FWD, true},
+                 {VG_PASS_LOSS, true},
+                 {VG_PASSES_BWD, true},
+                 {VG_PASS_PROBE, false},
+                 {VG_PASS_EXACT, false}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (!steps[i].needed && !work->asked.profile)
+            continue;
+        double seconds;
+        vg_status status = work->driver->run(work->exec, steps[i].set, 1, &seconds);
+        if (status == VG_UNSUPPORTED && !steps[i].needed)
+            break;
+        VG_TRY(status);
+        work->ran |= steps[i].set;
+    }
+    return VG_OK;
+}
+
+static vg_status slots_take(vg_work *work)
+{
+    work->slots = calloc((size_t)work->program->slot_count + 1, sizeof *work->slots);
+    if (!work->slots)
+        VG_FAIL(VG_NO_MEMORY, "no memory for %u norms", work->program->slot_count);
+    return work->driver->slots(work->exec, work->slots);
+}
+
+static bool is_profiled(const vg_work *work)
+{
+    const unsigned both = VG_PASS_PROBE | VG_PASS_EXACT;
+    return (work->ran & both) == both;
+}
+
+static vg_status load_once(vg_work *work)
+{
+    VG_TRY(work->driver->load(work->device, &work->model, work->program, &work->exec));
+    VG_TRY(inputs_write(work));
+    VG_TRY(passes_run(work));
+    return is_profiled(work) ? slots_take(work) : VG_OK;
+}
+
+vg_status vg_work_load(vg_work *work)
+{
+    VG_TRY(load_once(work));
+    if (is_profiled(work) && work->program->exact_piece > 1 &&
+        vg_profile_needs_finer(work->program, work->slots)) {
+        exec_drop(work);
+        VG_TRY(program_make(work, 1));
+        VG_TRY(load_once(work));
+    }
+    vg_wire_loaded loaded = {.algorithm = ""};
+    if (work->driver->choice)
+        VG_TRY(work->driver->choice(work->exec, loaded.algorithm, sizeof loaded.algorithm));
+    return vg_frame_write(work->out, VG_FRAME_LOADED, &loaded, NULL, 0);
+}
+
+/* The passes worth verifying: EXACT, which is never timed, only where all fits the budget. */
+static unsigned passes_to_verify(const vg_work *work, vg_verify_mode mode)
+{
+    if (mode == VG_VERIFY_FULL || vg_verify_estimate(work->program, work->ran) < verify_budget_s)
+        return work->ran;
+    return work->ran & ~(unsigned)VG_PASS_EXACT;
+}
+
+vg_status vg_work_verify(vg_work *work)
+{
+    vg_verify_mode mode = (vg_verify_mode)work->asked.verify;
+    vg_verdict_of_run verdict = {.verified = VG_VERIFIED_NO, .max_error = (double)NAN};
+    vg_status status = VG_OK;
+    if (mode != VG_VERIFY_OFF && !work->driver->hollow)
+        status = vg_verify(work->driver, work->exec, work->program, passes_to_verify(work, mode),
+                           work->applied.denormals, mode, verify_budget_s, &verdict);
+    vg_wire_verdict answer = {(uint32_t)verdict.verified, verdict.max_error};
+    char reason[VG_WIRE_REASON];
+    snprintf(reason, sizeof reason, "%s", vg_reason());
+    VG_TRY(vg_frame_write(work->out, VG_FRAME_VERDICT, &answer, NULL, 0));
+    if (work->dump[0])
+        VG_TRY(vg_dump_tensors(work->driver, work->exec, work->program, work->dump));
+    VG_TRY(vg_checksum(work->driver, work->exec, work->program, &work->checksum));
+    work->has_checksum = true;
+    return status == VG_OK ? VG_OK : vg_fail(status, "%s", reason);
+}
+
+static vg_status weights_read(void *context, const vg_tensor *tensor, double *out)
+{
+    const vg_work *work = context;
+    return work->driver->read(work->exec, tensor->mat, out);
+}
+
+static vg_status gradient_send(const vg_work *work, const vg_gradient *row)
+{
+    vg_wire_gradient body = {.layer = row->layer,
+                             .has_step = row->has_step,
+                             .step = row->step,
+                             .plain = row->plain,
+                             .log10_norm = row->log10_norm,
+                             .log10_norm_exact = row->log10_norm_exact,
+                             .mean_abs_derivative = row->mean_abs_derivative,
+                             .saturated = row->saturated,
+                             .dead = row->dead,
+                             .predicted_log10_norm = row->predicted_log10_norm};
+    snprintf(body.tensor, sizeof body.tensor, "%s", row->tensor);
+    return vg_frame_write(work->out, VG_FRAME_GRADIENT, &body, NULL, 0);
+}
+
+static vg_status decay_send(const vg_work *work, const vg_decay *row)
+{
+    const vg_wire_decay body = {.direction = (uint32_t)row->direction,
+                                .layer = row->layer,
+                                .verdict = (uint32_t)row->verdict,
+                                .reach = row->reach,
+                                .underflow_at = row->underflow_at,
+                                .rate = row->rate,
+                                .half_life = row->half_life,
+                                .log10_ratio = row->log10_ratio,
+                                .r2 = row->r2,
+                                .predicted_rate = row->predicted_rate,
+                                .predicted_log10_ratio = row->predicted_log10_ratio,
+                                .sigma_max = row->sigma_max,
+                                .spectral_radius = row->spectral_radius,
+                                .bound_log10_ratio = row->bound_log10_ratio};
+    return vg_frame_write(work->out, VG_FRAME_DECAY, &body, NULL, 0);
+}
+
+vg_status vg_work_rows(vg_work *work)
+{
+    if (!is_profiled(work))
+        return VG_OK;
+    vg_profile_rows rows = {0};
+    VG_TRY(vg_profile_rows_make(work->program, work->slots, weights_read, work,
+                                work->asked.gradient_rows, &rows));
+    vg_status status = VG_OK;
+    for (size_t i = 0; i < rows.gradient_count && status == VG_OK; i++)
+        status = gradient_send(work, &rows.gradients[i]);
+    for (size_t i = 0; i < rows.decay_count && status == VG_OK; i++)
+        status = decay_send(work, &rows.decays[i]);
+    vg_profile_rows_free(&rows);
+    return status;
+}
