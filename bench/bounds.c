@@ -115,7 +115,7 @@ static double slack(const vg_program *program, double passed)
     double reduction = (double)m->width * (double)m->seq_len * m->depth;
     vg_dtype dtype = program->storage == VG_FP64 ? VG_FP64 : m->dtype;
     /* 1e-9: what vg_sigma_max() promises. */
-    return (vg_tolerance_norm(dtype, false, reduction, passed, 1, false) + 1e-9 * passed) / log(10);
+    return (vg_tolerance_norm(dtype, false, reduction, passed, 1) + 1e-9 * passed) / log(10);
 }
 
 static bool within(double measured, double bound, double tolerance)

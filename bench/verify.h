@@ -42,7 +42,8 @@ double vg_verify_estimate(const vg_program *program, unsigned passes);
 
 /* Whole nets: every norm of the exact reading, and the census, of two runs of one model on the same
  * inputs; `program` and `ref` are lowered with the same pieces, `slots` and `ref_slots` as PROBE
- * and EXACT left them. VG_OK or VG_MISMATCH (reason set, *out filled: verified NORM). */
+ * and EXACT left them. VG_OK or VG_MISMATCH (reason set, *out filled: verified NORM; NO where the
+ * reference leaves the format's range on its way forward). */
 vg_status vg_verify_norms(const vg_program *program, const vg_slot *slots, const vg_program *ref,
                           const vg_slot *ref_slots, vg_verdict_of_run *out);
 

@@ -51,8 +51,12 @@ static vg_slot slot_of(vg_verifier *v, const vg_mat *m, uint64_t first, uint64_t
     const double least = vg_dtype_min_normal(m->dtype);
     for (uint64_t r = first; r < first + rows; r++) {
         const double *row = vg_rows_get(&v->rows, m, r);
+        const double above =
+            slot.sum_squares; /* a row apart: small terms are not lost one by one */
+        slot.sum_squares = 0;
         for (uint32_t j = 0; j < m->cols; j++)
             count(&slot, least, row[j]);
+        slot.sum_squares += above;
     }
     return slot;
 }

@@ -87,9 +87,9 @@ static void step_fwd(const scan *s, const preacts *p, const vf *before, vf *left
         for (uint32_t n = 0; n < count; n++)
             tolerance[n] += most[n];
     }
-    for (uint32_t n = 0; n < count; n++)
-        if (isnan(left[n]))
-            tolerance[n] = NAN;
+    for (uint32_t g = 0; g < s->cell->gates; g++)
+        for (uint32_t n = 0; n < count && isinf(p->off[g]); n++)
+            tolerance[n] = INFINITY;
 }
 
 /* Pre-activations of units [first, first + count) of row `now`; sums hold G × count elements. */

@@ -26,9 +26,13 @@ static void measure_rows(vg_ref_machine *machine, const vg_mat *m, uint64_t firs
                          double *row, vg_slot *slot)
 {
     for (uint64_t r = first; r < first + count; r++) {
+        const double above =
+            slot->sum_squares; /* a row apart: small terms are not lost one by one */
         vg_ref_get_row(machine, m, r, row);
+        slot->sum_squares = 0;
         for (uint32_t j = 0; j < m->cols; j++)
             count_element(slot, m->dtype, row[j]);
+        slot->sum_squares += above;
     }
 }
 

@@ -46,7 +46,7 @@ static double rounding(const run_model *run, double passed, double derivative)
     const vg_model *m = &run->model;
     vg_dtype dtype = run->driver->oracle ? VG_FP64 : m->dtype;
     double reduction = (double)m->width * (double)m->seq_len * m->depth;
-    return vg_tolerance_norm(dtype, false, reduction, passed, derivative, false) / ln_10;
+    return vg_tolerance_norm(dtype, false, reduction, passed, derivative) / ln_10;
 }
 
 static void verdict(const run_model *run, const vg_decay *decay, vg_verdict expected)

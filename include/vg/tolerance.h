@@ -5,6 +5,7 @@
 
 #include "vg/device.h"
 
+#include <float.h>
 #include <math.h>
 
 #ifdef __cplusplus
@@ -15,14 +16,15 @@ extern "C" {
  * the size of what is lost at the low end of its range (smallest subnormal, or the smallest normal
  * number of a device that flushes). */
 typedef struct vg_precision {
-    double eps, tiny;
+    double eps, tiny, most; /* most: the largest finite number */
     bool tf32;
 } vg_precision;
 
 static inline vg_precision vg_precision_of(vg_dtype dtype, vg_dtype storage, vg_denormals denormals)
 {
     const bool wide = storage == VG_FP64;
-    vg_precision p = {wide ? 0x1p-52 : 0x1p-23, 0, dtype == VG_TF32 && !wide};
+    vg_precision p = {wide ? 0x1p-52 : 0x1p-23, 0, wide ? DBL_MAX : (double)FLT_MAX,
+                      dtype == VG_TF32 && !wide};
     /* An accumulator of bf16 operands is fp32, and so is its range. */
     p.tiny = wide ? (denormals == VG_DENORMALS_FLUSH ? 0x1p-1022 : 0x1p-1074)
                   : (denormals == VG_DENORMALS_FLUSH ? 0x1p-126 : 0x1p-149);
@@ -42,9 +44,12 @@ static inline double vg_growth(uint64_t length)
     return 1 + levels;
 }
 
-/* A sum of `length` products whose absolute values sum to `magnitude`. */
+/* A sum of `length` products whose absolute values sum to `magnitude`. Infinite where a partial sum
+ * may leave the format's range: what comes of that proves nothing. */
 static inline double vg_tolerance_sum(vg_precision p, uint64_t length, double magnitude)
 {
+    if (!(magnitude <= p.most))
+        return INFINITY;
     return 4 * p.eps * vg_growth(length) * magnitude + 0.5 * (double)(length + 1) * p.tiny;
 }
 
@@ -83,14 +88,23 @@ static inline double vg_tolerance_slot(uint64_t length, double magnitude)
     return 4 * 0x1p-52 * (1 + sqrt((double)length)) * magnitude;
 }
 
-/* |ln| of the ratio of two norms of whole nets (exact reading). reduction: K·T·L; passed: layers or
- * steps from the loss; derivative: mean |f'| of the census (1 where unknown); beyond: past the
- * depth at which chaos parts two correct devices. */
-static inline double vg_tolerance_norm(vg_dtype dtype, bool kink, double reduction, double passed,
-                                       double derivative, bool beyond)
+/* |ln| of the ratio of two norms beyond the depth at which chaos parts two correct devices: they
+ * are then two draws of a random net, whose squared norm spreads by 1.5 β / B in ln, β = L (3
+ * μ₂/μ₁² - 1)/W over L layers or steps of W units; μ₂/μ₁² is about 1/mean |f'| where that is far
+ * from 1. */
+static inline double vg_tolerance_chaos(double layers, double width, double batch,
+                                        double derivative)
 {
-    if (beyond)
-        return 0.5;
+    const double beta = layers * (3 / derivative - 1) / width;
+    const double spread = 4 * sqrt(2 * 1.5 * beta / batch) / 2;
+    return spread > 0.5 ? spread : 0.5;
+}
+
+/* The same within that depth (exact reading). reduction: K·T·L; passed: layers or steps from the
+ * loss; derivative: mean |f'| of the census (1 where unknown). */
+static inline double vg_tolerance_norm(vg_dtype dtype, bool kink, double reduction, double passed,
+                                       double derivative)
+{
     const double eps = dtype == VG_TF32   ? 0x1p-10
                        : dtype == VG_BF16 ? 0x1p-8
                        : dtype == VG_FP64 ? 0x1p-52
