@@ -150,15 +150,18 @@ vg_status vg_campaign_files(vg_campaign *c)
     VG_TRY(vg_folder_open(c->options->out ? c->options->out : path, &c->folder));
     if (c->folder.to_stdout)
         return vg_folder_begin(&c->folder);
-    bool there = vg_folder_has(&c->folder, vg_file_name(VG_FILE_RESULTS));
+    bool there = false;
+    for (int file = 0; file < VG_FILE_COUNT; file++)
+        there = there || vg_folder_has(&c->folder, vg_file_name((vg_file)file));
     if (there && !c->options->resume)
         VG_FAIL(VG_INVALID, "%s holds results already: --resume continues them", c->folder.path);
     if (there) {
         VG_TRY(ids_continue(c));
         VG_TRY(resume(c));
+    } else {
+        VG_TRY(env_write(c)); /* before the others: where one stands, this does too */
     }
-    VG_TRY(vg_folder_begin(&c->folder));
-    return there ? VG_OK : env_write(c);
+    return vg_folder_begin(&c->folder);
 }
 
 /* DUMP/<case>, and below it the device where there are several. */
