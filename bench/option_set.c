@@ -5,19 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static int set_by(const vg_parser *p, const char *name)
-{
-    return p->set_by[vg_option_find(name, strlen(name)) - vg_option_rows];
-}
-
-bool vg_option_given(const vg_parser *p, const char *name)
-{
-    return set_by(p, name) > 0;
-}
-
 bool vg_option_typed(const vg_parser *p, const char *name)
 {
-    return set_by(p, name) == p->command_line;
+    return p->set_by[vg_option_find(name, strlen(name)) - vg_option_rows] == p->command_line;
 }
 
 static void *field(const vg_parser *p, const vg_option_row *row)

@@ -22,8 +22,7 @@ typedef struct vg_argument {
 /* Sets the option by the rule of sources. VG_INVALID with one line, VG_NO_MEMORY. */
 vg_status vg_option_set(vg_parser *parser, const vg_argument *argument);
 
-/* Whether the option was set, and whether by the command line itself. */
-bool vg_option_given(const vg_parser *parser, const char *name);
+/* Whether the command line itself set the option. */
 bool vg_option_typed(const vg_parser *parser, const char *name);
 
 #endif

@@ -84,11 +84,12 @@ vg_status vg_fail_option(const char *shown, const char *name, size_t length);
 /* The row that sets an axis. */
 const vg_option_row *vg_option_of_axis(vg_axis_id axis);
 
-/* Adds a Google Benchmark flag "name[=value]" (without dashes) that does not fight our options. */
+/* Whether "benchmark_name[=value]" may be passed on: VG_INVALID for what fights an option of ours.
+ */
 vg_status vg_benchmark_flag_check(const char *flag);
 
-/* The text of a preset: a file, or the bare name of one of ours. *name: what messages call it. The
- * caller frees *text, which is zero-terminated beyond `length`. VG_INVALID, VG_NO_MEMORY. */
+/* The text of a preset: the bare name of one of ours, or else a file. The caller frees *text, which
+ * is zero-terminated beyond `length`. VG_INVALID, VG_NO_MEMORY. */
 vg_status vg_preset_read(const char *preset, char **text, size_t *length);
 /* Null-terminated names of ours. */
 const char *const *vg_preset_names(void);

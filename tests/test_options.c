@@ -275,9 +275,9 @@ static void test_names_agree(void **state)
 static void test_nearest(void **state)
 {
     (void)state;
-    static const char *const names[] = {"width", "depth", "dump", "denormals", NULL};
-    assert_string_equal(vg_nearest("widht", names), "width"); /* a swap is one */
-    assert_string_equal(vg_nearest("depht", names), "depth");
+    static const char *const names[] = {"width", "depth", "dump", "denormals", "on", NULL};
+    assert_string_equal(vg_nearest("widht", names), "width");
+    assert_string_equal(vg_nearest("no", names), "on"); /* a swap is one */
     assert_string_equal(vg_nearest("dmp", names), "dump");
     assert_string_equal(vg_nearest("deno", names), "denormals"); /* a beginning */
     assert_null(vg_nearest("colour", names));
