@@ -65,10 +65,10 @@ static void fill_census(vg_reading reading, const vg_profile *profile, uint64_t 
     row->dead = slot->dead;
 }
 
-/* What theory says of dh of a layer of a stack; depth_curve[k], k layers from the loss; null: no
- * prediction. */
+/* What theory says of dh: depth_curve[k], k layers from the loss (null: nothing), from where it
+ * starts, and the rates a step of the recurrent layers from 1 on (NaN: nothing). */
 typedef struct predictions {
-    const double *depth_curve;
+    const double *depth_curve, *time_rates;
     double depth_start;
 } predictions;
 
@@ -79,7 +79,7 @@ static void add_steps(vg_reading reading, const vg_profile *profile, const uint8
     const uint64_t length = vg_curve_length(profile);
     bool signal = strcmp(profile->tensor, "dh") == 0, timed = profile->steps > 0;
     bool falls = signal && timed && profile->layer > 0 && m->loss_at == VG_LOSS_AT_LAST;
-    double slope = falls ? log10(vg_theory_time_rate(m, profile->layer)) : NAN;
+    double slope = falls ? log10(theory->time_rates[profile->layer - 1]) : NAN;
     double start = falls ? vg_curve_exact(reading, profile, length - 1) : NAN;
     for (uint64_t i = 0; i < length; i++) {
         if (!kept[i])
@@ -159,8 +159,8 @@ static void decay_over_depth(vg_reading reading, const predictions *theory, doub
     out->predicted_log10_ratio = theory->depth_curve ? theory->depth_curve[m->depth] : NAN;
 }
 
-static void decay_over_time(vg_reading reading, const vg_profile *dh, double *exact, double *plain,
-                            vg_decay *out)
+static void decay_over_time(vg_reading reading, const predictions *theory, const vg_profile *dh,
+                            double *exact, double *plain, vg_decay *out)
 {
     const vg_model *m = &reading.program->model;
     bool falls = m->loss_at == VG_LOSS_AT_LAST;
@@ -168,7 +168,7 @@ static void decay_over_time(vg_reading reading, const vg_profile *dh, double *ex
     vg_curve_time(reading, dh, true, exact);
     vg_curve_time(reading, dh, false, plain);
     vg_decay_fit(exact, plain, (size_t)dh->steps, falls, out);
-    out->predicted_rate = falls ? vg_theory_time_rate(m, dh->layer) : NAN;
+    out->predicted_rate = falls ? theory->time_rates[dh->layer - 1] : NAN;
     out->predicted_log10_ratio = (double)m->seq_len * log10(out->predicted_rate);
 }
 
@@ -187,7 +187,7 @@ static vg_status make_decays(vg_reading reading, const predictions *theory, vg_p
     for (uint32_t l = 1; recurrent && l <= m->depth; l++) {
         const vg_profile *dh = vg_curve_profile(reading.program, "dh", l);
         if (dh && dh->steps == m->seq_len + 1)
-            decay_over_time(reading, dh, curves, curves + longest,
+            decay_over_time(reading, theory, dh, curves, curves + longest,
                             &out->decays[out->decay_count++]);
     }
     free(curves);
@@ -207,10 +207,12 @@ vg_status vg_profile_rows_make(const vg_program *program, const vg_slot *slots,
         *out = rows;
         return VG_OK;
     }
-    double *curve = malloc(((size_t)depth + 1) * sizeof *curve);
+    double *curve = malloc((2 * (size_t)depth + 1) * sizeof *curve);
     if (!curve)
         VG_FAIL(VG_NO_MEMORY, "no memory for the predictions of %u layers", depth);
-    predictions theory = {vg_theory_depth(&program->model, curve) ? curve : NULL, NAN};
+    double *rates = curve + depth + 1;
+    predictions theory = {vg_theory_depth(&program->model, curve) ? curve : NULL, rates, NAN};
+    vg_theory_time_rates(&program->model, rates);
     const vg_profile *top = vg_curve_profile(program, "dh", depth);
     if (top && top->steps == 0)
         theory.depth_start = vg_curve_exact(reading, top, 0);

@@ -84,7 +84,7 @@ void vg_theory_fixed_point(vg_activation activation, double alpha, double sw2, d
     }
     /* sw2 E[f²] + sb2 is concave in q and at most sw2 + sb2: one crossing, or only q = 0. */
     double low = 0, high = sw2 + sb2;
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 200 && high - low > 1e-15 * high; i++) {
         double middle = low + (high - low) / 2;
         bool below = sw2 * vg_theory_moments(activation, alpha, middle).f2 + sb2 > middle;
         *(below ? &low : &high) = middle;
@@ -169,26 +169,37 @@ double vg_theory_depth_rate(const vg_model *model)
     return sqrt(chi);
 }
 
-double vg_theory_time_rate(const vg_model *model, uint32_t layer)
+/* The rate of one layer of a vanilla rnn; *square: the mean square of its input, then of its
+ * output. */
+static double rate_of_layer(const vg_model *model, uint32_t layer, double *square)
 {
-    double square = input_square(model), slowest = NAN, h = model->width;
-    if (model->kind != VG_rnn)
+    const vg_init_kind init = model->init.kind;
+    const double h = model->width, in = layer == 1 ? model->input : h;
+    double su2, sw2, sb2, unused, q, chi;
+    if (!variances(model, (layer_shape){h, h, h, model->activation}, &sw2, &sb2))
         return NAN;
-    for (uint32_t l = 1; l <= model->depth; l++) {
-        double in = l == 1 ? model->input : h, su2, sw2, sb2, unused, q, chi;
-        bool recurrent_only =
-            model->init.kind == VG_INIT_ORTHOGONAL || model->init.kind == VG_INIT_SPECTRAL;
-        if (!variances(model, (layer_shape){h, h, h, model->activation}, &sw2, &sb2))
-            return NAN;
-        if (recurrent_only)
-            su2 = in / (3 * h);
-        else
-            variances(model, (layer_shape){in, h, h, model->activation}, &su2, &unused);
-        vg_theory_fixed_point(model->activation, model->alpha, sw2, su2 * square + 2 * sb2, &q,
-                              &chi);
-        if (l >= layer)
-            slowest = fmax(slowest, sqrt(chi));
-        square = vg_theory_moments(model->activation, model->alpha, q).f2;
-    }
+    if (init == VG_INIT_ORTHOGONAL || init == VG_INIT_SPECTRAL)
+        su2 = in / (3 * h); /* they shape weight_hh alone: weight_ih is uniform */
+    else
+        variances(model, (layer_shape){in, h, h, model->activation}, &su2, &unused);
+    vg_theory_fixed_point(model->activation, model->alpha, sw2, su2 * *square + 2 * sb2, &q, &chi);
+    *square = vg_theory_moments(model->activation, model->alpha, q).f2;
+    return sqrt(chi);
+}
+
+void vg_theory_time_rates(const vg_model *model, double *rates)
+{
+    double square = input_square(model);
+    for (uint32_t l = 1; l <= model->depth; l++)
+        rates[l - 1] = model->kind == VG_rnn ? rate_of_layer(model, l, &square) : NAN;
+    for (uint32_t l = model->depth; l-- > 1;)
+        rates[l - 1] = fmax(rates[l - 1], rates[l]);
+}
+
+double vg_theory_time_rate(const vg_model *model)
+{
+    double square = input_square(model), slowest = NAN;
+    for (uint32_t l = 1; l <= model->depth && model->kind == VG_rnn; l++)
+        slowest = fmax(slowest, rate_of_layer(model, l, &square));
     return slowest;
 }

@@ -26,10 +26,12 @@ void vg_theory_fixed_point(vg_activation activation, double alpha, double sw2, d
 bool vg_theory_depth(const vg_model *model, double *log10_ratio);
 /* The asymptotic rate a layer of a stack, sqrt(chi_1); NaN: none. */
 double vg_theory_depth_rate(const vg_model *model);
-/* The asymptotic rate a step of a vanilla rnn at `layer` (from 1): sqrt(chi_1) at q* = sw2 E[f²] +
- * su2 mean(x²) + sb2; the largest of the layers from this one up, since the signal may go back in
- * time in any of them. NaN: none. */
-double vg_theory_time_rate(const vg_model *model, uint32_t layer);
+/* The asymptotic rates a step of a vanilla rnn's layers 1..depth: sqrt(chi_1) at q* = sw2 E[f²] +
+ * su2 mean(x²) + sb2; of each the largest from that layer up, since the signal may go back in time
+ * in any of them. NaN: none. */
+void vg_theory_time_rates(const vg_model *model, double *rates);
+/* That of layer 1: the largest of all layers. */
+double vg_theory_time_rate(const vg_model *model);
 
 /* Largest singular value of w [rows × cols, row-major], to about 1e-9 of itself: Lanczos on wᵀw
  * (Golub and Kahan 1965); where 256 steps have not converged, or memory is short, from above by

@@ -45,7 +45,7 @@ static bool has_kink(const vg_model *m)
 static double depth_of_divergence(const vg_model *m)
 {
     const double eps = m->dtype == VG_BF16 ? 0x1p-8 : m->dtype == VG_TF32 ? 0x1p-10 : 0x1p-23;
-    const double rate = m->kind == VG_stack ? vg_theory_depth_rate(m) : vg_theory_time_rate(m, 1);
+    const double rate = m->kind == VG_stack ? vg_theory_depth_rate(m) : vg_theory_time_rate(m);
     const double chi = rate * rate;
     return chi > 1 ? 2 * log(1 / eps) / log(chi) : INFINITY;
 }

@@ -177,6 +177,29 @@ static void identity_rnn_bit_for_bit(void **state)
             }
 }
 
+/* At 10^-4 a step fp32 loses a signal within a piece of 16 steps, whatever it starts at, and says
+ * so; in pieces of one step every exponent stays exact. */
+static void pieces_too_long(void **state)
+{
+    (void)state;
+    const char *name = "rnn-identity/d1/w4/b1/t200/fp32/identity:1e-4/loss-ones/x-zero/seed1";
+    for (EACH_DEVICE(on))
+        for (uint64_t piece = 1; piece <= 16; piece *= 16) {
+            run_model run;
+            run_load(&run, name, on, NULL, piece);
+            run_passes(&run, RUN_ALL);
+            bool lost = piece > 1 && !run.driver->oracle;
+            assert_int_equal(vg_profile_needs_finer(run.program, run.slots), lost);
+            vg_decay decay = decay_of(&run, 1);
+            if (!lost)
+                run_near(&run, "ratio", decay.log10_ratio, 200 * log10((float)1e-4),
+                         rounding(&run, 200, 1));
+            else
+                verdict(&run, &decay, VG_DEAD);
+            run_free(&run);
+        }
+}
+
 static void orthogonal_keeps_the_norm(void **state)
 {
     (void)state;
@@ -358,6 +381,7 @@ int main(void)
         cmocka_unit_test(scalar_rnn),
         cmocka_unit_test(linear_rnn),
         cmocka_unit_test(identity_rnn_bit_for_bit),
+        cmocka_unit_test(pieces_too_long),
         cmocka_unit_test(orthogonal_keeps_the_norm),
         cmocka_unit_test(zero_weights),
         cmocka_unit_test(spectral_bounds),
