@@ -22,7 +22,7 @@ typedef struct plane {
     size_t rows, cols, ld;
 } plane;
 
-enum { PLANE_HEAD = 256 };
+enum { PLANE_HEAD = 128 }; /* bytes of poison before the first element */
 
 static inline unsigned char plane_poison(size_t byte)
 {
@@ -41,7 +41,7 @@ static inline plane plane_new(size_t element, size_t rows, size_t cols, size_t l
     assert_true(p.base != MAP_FAILED);
     assert_int_equal(mprotect(p.base + bytes, page, PROT_NONE), 0);
     p.first = bytes - after * element - data;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = p.first - PLANE_HEAD; i < bytes; i++)
         p.base[i] = plane_poison(i);
     return p;
 }
@@ -87,7 +87,7 @@ static inline void plane_random(plane *p, uint64_t seed, float range)
 static inline int plane_intact(const plane *p)
 {
     size_t data = p->rows ? ((p->rows - 1) * p->ld + p->cols) * p->element : 0;
-    for (size_t i = 0; i < p->bytes; i++) {
+    for (size_t i = p->first - PLANE_HEAD; i < p->bytes; i++) {
         size_t at = i - p->first;
         int inside = i >= p->first && at < data && at / p->element % p->ld < p->cols;
         if (!inside && p->base[i] != plane_poison(i))
