@@ -149,6 +149,19 @@ static vg_status windows_check(const vg_program *program)
     return VG_OK;
 }
 
+/* Whether a pass's weight gradients are a good part of the last cache, or more. */
+static bool gradients_stream(const vg_device *device, const vg_program *program)
+{
+    const vg_topology *t = &device->topology;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const vg_op *op = &program->ops[i];
+        if (op->kind == VG_DENSE_BWD_WEIGHTS && op->pass == VG_PASS_BWD_WEIGHTS)
+            bytes += op->dense_bwd_weights.dweight.rows * op->dense_bwd_weights.dweight.ld * 4;
+    }
+    return bytes > t->caches[t->cache_count - 1].bytes / 4;
+}
+
 static void packs_place(vg_exec *exec)
 {
     const vg_program *program = exec->program;
@@ -204,6 +217,7 @@ vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_progra
         return status;
     }
     exec->extra = exec->arena + arena;
+    exec->stream_weights = gradients_stream(device, program);
     packs_place(exec);
     vg_pool_enter(device->pool);
     vg_pool_run(device->pool, touch, exec);

@@ -46,6 +46,7 @@ struct vg_exec {
     uint32_t pack_count, scheduled_count;
     vg_scheduled *scheduled; /* op_count of them */
     uint32_t times;
+    bool stream_weights; /* all dweights together stay in no cache until they are read */
 };
 
 /* What an op's function is given. */

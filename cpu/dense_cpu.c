@@ -358,7 +358,9 @@ void vg_dense_bwd_weights_run(const vg_job *job)
                           .m = row_end - row,
                           .n = end - col,
                           .k = d->dz.rows,
-                          .vectors = vectors};
+                          .vectors = vectors,
+                          .stream = exec->stream_weights && d->dweight.at % 64 == 0 &&
+                                    d->dweight.ld % 16 == 0};
     product.block =
         vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
     vg_product_run(g, &product);

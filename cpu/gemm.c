@@ -57,7 +57,8 @@ static void panel(const vg_gemm_kernels *kernels, const vg_product *p, size_t in
                         .k = k,
                         .prefetch_b = p->prefetch_b ? p->b_panel : 0,
                         .n = n,
-                        .accumulate = p->accumulate || k0 > 0};
+                        .accumulate = p->accumulate || k0 > 0,
+                        .stream = p->stream && k == p->k};
         panel_rows(kernels, p, tile, vectors, first, last);
         b += n;
         col += n;

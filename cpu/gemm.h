@@ -15,13 +15,14 @@ typedef void vg_product_done_fn(void *context, size_t first_row, size_t rows);
  * j]; B[k, j] stands in panels of `vectors` vectors: at b[p·b_panel + k·b_k + j - p·w] with w =
  * vectors · lanes, p = j / w. Not packed: b_panel = w, b_k the row length. Whole vectors of B are
  * read. block: rows that stay in cache while all columns pass (vg_product_block). `done` is called
- * after every block of rows is final; may be null. */
+ * after every block of rows is final; may be null. stream: C is written past the caches, where one
+ * block of K is all there is (gemm_kernels.h). */
 typedef struct vg_product {
     const float *a, *b;
     float *c;
     size_t a_row, a_k, b_k, b_panel, c_row, m, n, k, block;
     uint32_t vectors;
-    bool accumulate, prefetch_a, prefetch_b;
+    bool accumulate, stream, prefetch_a, prefetch_b;
     vg_product_done_fn *done;
     void *context;
 } vg_product;

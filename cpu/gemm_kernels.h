@@ -15,15 +15,17 @@ enum { VG_TILE_ROWS = 14, VG_TILE_VECTORS = 8, VG_TILE_LINE = 16 /* floats a cac
  * A[i, k] at a[i·a_row + k·a_k]; B[k, j] at b[k·b_k + j]; C[i, j] at c[i·c_row + j].
  * n is at most the tile's vectors times the lanes and less than one vector fewer. Whole vectors of
  * B are read (the lanes beyond n never reach a result); exactly n columns of C are written.
- * accumulate: the sum is added to C. prefetch_a, prefetch_b (where a_k = 1; 0 = none): the lines
- * at that distance in elements from those of A or B in use are asked for. */
+ * accumulate: the sum is added to C. stream (not while accumulating; C and its rows aligned to
+ * whole vectors): C goes past the caches; other threads see it after the next barrier. prefetch_a,
+ * prefetch_b (where a_k = 1; 0 = none): the lines at that distance in elements from those of A or B
+ * in use are asked for. */
 typedef struct vg_tile {
     const float *a, *b;
     float *c;
     size_t a_row, a_k, b_k, c_row, k;
     size_t prefetch_a, prefetch_b;
     uint32_t n;
-    bool accumulate;
+    bool accumulate, stream;
 } vg_tile;
 
 typedef void vg_tile_fn(const vg_tile *tile);

@@ -30,6 +30,10 @@ VF_FN void vf_store(float *p, vf v)
 {
     _mm256_storeu_ps(p, v);
 }
+VF_FN void vf_stream(float *p, vf v)
+{
+    _mm256_stream_ps(p, v);
+}
 static const int32_t vf_mask_table[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 VF_FN __m256i vf_mask_n(unsigned n)
 {

@@ -30,6 +30,10 @@ VF_FN void vf_store(float *p, vf v)
 {
     _mm512_storeu_ps(p, v);
 }
+VF_FN void vf_stream(float *p, vf v)
+{
+    _mm512_stream_ps(p, v);
+}
 VF_FN __mmask16 vf_mask_n(unsigned n)
 {
     return (__mmask16)((1u << n) - 1);

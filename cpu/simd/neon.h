@@ -30,6 +30,10 @@ VF_FN void vf_store(float *p, vf v)
 {
     vst1q_f32(p, v);
 }
+VF_FN void vf_stream(float *p, vf v)
+{
+    vf_store(p, v);
+}
 VF_FN vf vf_load_n(const float *p, unsigned n)
 {
     vf v = vdupq_n_f32(0);

@@ -5,6 +5,7 @@
  *   VF_LANES             lanes of vf; VF_HALVES vectors of double hold one vf
  *   vf_load_n, vf_store_n   the first n lanes, 0 <= n <= VF_LANES; other lanes read as 0, and
  *                        memory beyond is not touched. Loads and stores need no alignment.
+ *   vf_stream(p, v)     a store past the caches where there is one; p aligned to the whole vector
  *   vf_fma(a, b, c)      a·b + c rounded once; vf_mul_add may round twice where that is faster
  * (only here): for long sums, whose bits no two instruction sets share anyway vf_max(a, b) a > b ?
  * a : b, vf_min(a, b) = a < b ? a : b: b where either is NaN vf_copysign(a, b)    |a| with the sign
@@ -46,6 +47,10 @@ VF_FN vf vf_load(const float *p)
 VF_FN void vf_store(float *p, vf v)
 {
     *p = v;
+}
+VF_FN void vf_stream(float *p, vf v)
+{
+    vf_store(p, v);
 }
 VF_FN vf vf_load_n(const float *p, unsigned n)
 {
