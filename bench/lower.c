@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_ELEMENTS = 16, ALIGNMENT = 64, MAX_OPS = 1 << 24 };
+/* Rows a multiple of CONFLICT_ELEMENTS long would all begin in the same few sets of a cache: they
+ * get one line more. */
+enum { ROW_ELEMENTS = 16, CONFLICT_ELEMENTS = 512, ALIGNMENT = 64, MAX_OPS = 1 << 24 };
 
 static void fail(vg_builder *b, vg_status status, const char *what)
 {
@@ -19,6 +21,8 @@ vg_mat vg_build_window(vg_builder *b, uint64_t rows, uint64_t cols, vg_dtype dty
     uint64_t ld = (cols + ROW_ELEMENTS - 1) / ROW_ELEMENTS * ROW_ELEMENTS, bytes, end;
     if (b->status != VG_OK)
         return (vg_mat){0};
+    if (rows > 1 && ld % CONFLICT_ELEMENTS == 0)
+        ld += ROW_ELEMENTS;
     if (ld > UINT32_MAX || __builtin_mul_overflow(rows, ld, &bytes) ||
         __builtin_mul_overflow(bytes, (uint64_t)vg_dtype_size(dtype), &bytes) ||
         __builtin_add_overflow(bytes, (uint64_t)ALIGNMENT - 1, &bytes) ||
