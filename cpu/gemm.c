@@ -96,7 +96,7 @@ size_t vg_product_block(const vg_gemm_kernels *kernels, uint32_t vectors, size_t
 {
     size_t k_block = k < VG_K_BLOCK ? k + 1 : VG_K_BLOCK;
     size_t row_bytes = k_block * sizeof(float), tile = kernels->max_rows[vectors];
-    size_t fits = cache_bytes / 2 / row_bytes;
+    size_t fits = cache_bytes / 8 / row_bytes;
     if (m <= fits)
         return m ? m : 1;
     if (n <= fits)
