@@ -23,14 +23,16 @@ const char *vg_verdict_name(vg_verdict verdict)
     return (unsigned)verdict < VG_VERDICT_COUNT ? names[verdict] : "unknown";
 }
 
+double vg_slot_norm(const vg_slot *slot)
+{
+    return ldexp(sqrt(slot->sum_squares), (int)slot->exponent);
+}
+
 double vg_slot_log10(const vg_slot *slot, int64_t exponent)
 {
-    double power = (double)exponent * log10_2;
-    if (slot->nans > 0 || slot->infinities > 0 || !(slot->max_abs <= DBL_MAX))
+    if (slot->nans > 0 || slot->infinities > 0 || !(slot->sum_squares <= DBL_MAX))
         return NAN;
-    if (slot->sum_squares >= DBL_MIN && slot->sum_squares <= DBL_MAX)
-        return log10(slot->sum_squares) / 2 + power;
-    return log10(slot->max_abs) + power;
+    return log10(slot->sum_squares) / 2 + (double)(slot->exponent + exponent) * log10_2;
 }
 
 /* The least-squares line through ln g_k where g_k is not zero, without the first and last 10 % of

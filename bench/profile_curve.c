@@ -45,7 +45,7 @@ vg_slot vg_curve_total(vg_reading reading, const vg_profile *profile)
     vg_slot total = {0};
     for (uint64_t i = first_of_steps(profile); i < vg_curve_length(profile); i++) {
         const vg_slot *s = &reading.slots[profile->plain + i];
-        total.sum_squares += s->sum_squares;
+        total.sum_squares += ldexp(s->sum_squares, (int)(2 * s->exponent));
         total.max_abs = fmax(total.max_abs, s->max_abs);
         total.elements += s->elements;
         total.zeros += s->zeros;

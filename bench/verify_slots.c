@@ -76,6 +76,9 @@ static vg_status compare_slot(vg_verifier *v, const vg_op *op, uint64_t index,
     if (ref->nans)
         return VG_OK;
     VG_TRY(vg_verifier_number(v, op, "max_abs", index, device->max_abs, ref->max_abs, 0));
+    const bool held = ref->sum_squares > 0x1p-900 && ref->sum_squares < INFINITY;
+    if (!held && ref->max_abs > 0 && !ref->infinities)
+        return VG_OK; /* squares of doubles that double does not hold: the device scales them */
     return vg_verifier_number(v, op, "sum_squares", index, device->sum_squares, ref->sum_squares,
                               tolerance);
 }

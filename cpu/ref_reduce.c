@@ -36,14 +36,35 @@ static void measure_rows(vg_ref_machine *machine, const vg_mat *m, uint64_t firs
     }
 }
 
+/* Where double does not hold the sum of squares of doubles: the elements are scaled so that the
+ * largest is near 1. */
+static void sum_scaled(vg_ref_machine *machine, const vg_mat *m, uint64_t first, uint64_t count,
+                       double *row, vg_slot *slot)
+{
+    const int exponent = ilogb(slot->max_abs);
+    slot->sum_squares = 0;
+    slot->exponent = exponent;
+    for (uint64_t r = first; r < first + count; r++) {
+        vg_ref_get_row(machine, m, r, row);
+        for (uint32_t j = 0; j < m->cols; j++) {
+            const double scaled = ldexp(row[j], -exponent);
+            slot->sum_squares += scaled * scaled;
+        }
+    }
+}
+
 void vg_ref_measure(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_mat *m = &op->measure.window;
     const uint64_t each = op->measure.segment_rows;
     double *row = vg_ref_take(machine, m->cols);
     for (uint64_t i = 0; i * each < m->rows; i++) {
+        const uint64_t rows = segment_rows(m, each, i);
         vg_slot slot = {0};
-        measure_rows(machine, m, i * each, segment_rows(m, each, i), row, &slot);
+        measure_rows(machine, m, i * each, rows, row, &slot);
+        const bool finite = slot.nans == 0 && slot.infinities == 0 && slot.max_abs > 0;
+        if (finite && !(slot.sum_squares > 0x1p-900 && slot.sum_squares < INFINITY))
+            sum_scaled(machine, m, i * each, rows, row, &slot);
         machine->slots[op->slot + i] = slot;
     }
 }

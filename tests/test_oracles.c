@@ -375,6 +375,20 @@ static void sigmoid_leaves_the_range(void **state)
         }
 }
 
+/* Double leaves its range near layer 500: its squares did at 250, which nothing may show. */
+static void sigmoid_leaves_the_range_of_double(void **state)
+{
+    (void)state;
+    run_model run;
+    run_start(&run, "stack-sigmoid/d600/w16/b2/fp64/xavier/seed1", "ref");
+    vg_decay decay = decay_of(&run, 0);
+    double per_layer = decay.log10_ratio / 600;
+    run_near(&run, "left the range", (double)decay.underflow_at * per_layer, -322, 3);
+    const vg_slot *deep = &run.slots[run_profile(&run, "dh", 250)->plain];
+    assert_true(deep->max_abs > 0 && deep->sum_squares > 0 && vg_slot_norm(deep) >= deep->max_abs);
+    run_free(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +402,7 @@ int main(void)
         cmocka_unit_test(rate_is_the_spectral_radius),
         cmocka_unit_test(deep_stacks),
         cmocka_unit_test(sigmoid_leaves_the_range),
+        cmocka_unit_test(sigmoid_leaves_the_range_of_double),
     };
     return cmocka_run_group_tests(tests, run_find_devices, run_free_devices);
 }

@@ -21,7 +21,9 @@ typedef enum vg_verdict {
 const char *vg_direction_name(vg_direction direction);
 const char *vg_verdict_name(vg_verdict verdict);
 
-/* log10 of the norm that a slot holds (-inf for zero, NaN where not finite), times 2^exponent. */
+/* The norm that a MEASURE's slot holds. */
+double vg_slot_norm(const vg_slot *slot);
+/* log10 of that norm (-inf for zero, NaN where not finite) times 2^exponent. */
 double vg_slot_log10(const vg_slot *slot, int64_t exponent);
 
 /* One row of gradients.csv (without run, case and device); NaN = not known. */
@@ -30,7 +32,7 @@ typedef struct vg_gradient {
     uint32_t layer;
     bool has_step;
     uint64_t step;
-    vg_slot plain; /* norm = sqrt(plain.sum_squares) */
+    vg_slot plain; /* norm: vg_slot_norm() */
     double log10_norm, log10_norm_exact;
     double mean_abs_derivative, saturated, dead, predicted_log10_norm;
 } vg_gradient;

@@ -181,7 +181,9 @@ typedef struct vg_op {
     };
 } vg_op;
 
-/* What one segment's reduction leaves; only the fields that the op names are meant. */
+/* What one segment's reduction leaves; only the fields that the op names are meant. MEASURE: the
+ * sum of squares is sum_squares × 4^exponent; exponent is 0 unless double does not hold that sum,
+ * which only FP64 windows can cause. RESCALE: exponent alone, and counts. */
 typedef struct vg_slot {
     double sum_squares, max_abs;
     uint64_t elements, zeros, subnormals, infinities, nans;

@@ -124,7 +124,7 @@ typedef struct vg_gradient_row {
     X(tensor, TEXT, r->gradient.tensor)                                                            \
     X(layer, COUNT, r->gradient.layer)                                                             \
     X(step, INDEX, r->gradient.has_step ? (int64_t)r->gradient.step : -1)                          \
-    X(norm, VALUE, sqrt(r->gradient.plain.sum_squares))                                            \
+    X(norm, VALUE, vg_slot_norm(&r->gradient.plain))                                               \
     X(log10_norm, VALUE, r->gradient.log10_norm)                                                   \
     X(log10_norm_exact, REAL, r->gradient.log10_norm_exact)                                        \
     X(elements, COUNT, r->gradient.plain.elements)                                                 \
