@@ -82,6 +82,8 @@ vg_status vg_side_ask(vg_side *side, vg_question question)
     vg_status status = vg_process_ask(&side->process, side->interrupt, &question);
     if (side->process.pid == 0)
         side->open = false;
+    if (side->interrupt->count > 0)
+        vg_console_warn(side->console, "stopping after this case; once more stops at once");
     if (status == VG_DEVICE_LOST) {
         char reason[VG_WIRE_REASON];
         snprintf(reason, sizeof reason, "%s", vg_reason());

@@ -251,7 +251,7 @@ static void row_narrow(const vg_console *console, const vg_summary *row)
         fprintf(stderr, "    gradient    %s%s%s, times", verdict_color(console, row), row->verdict,
                 console->color ? "\033[0m" : "");
         cell(0, row->rate);
-        fputs(" a step, half-life", stderr);
+        fputs(row->kind == VG_stack ? " a layer, half-life" : " a step, half-life", stderr);
         cell(0, row->half_life);
         fputs("\n", stderr);
     }

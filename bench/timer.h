@@ -19,7 +19,8 @@ typedef struct vg_timer_result {
     double seconds; /* of all iterations */
 } vg_timer_result;
 
-/* Once a process, before any other: the --benchmark_* flags (argv style). VG_INVALID. */
+/* Before any other: the --benchmark_* flags (argv style), those that fight with this program's own
+ * options already refused. VG_INVALID: one that Google Benchmark does not know. */
 vg_status vg_timer_start(size_t flag_count, const char *const *flags);
 
 /* One repetition: a benchmark of that name, manual time, that many iterations. The result comes

@@ -4,44 +4,11 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstring>
 #include <string>
 #include <vector>
 
 namespace
 {
-
-/* What the library would do to a run that this program decides itself. */
-const char *const taken[] = {"filter",
-                             "list_tests",
-                             "min_time",
-                             "repetitions",
-                             "out",
-                             "out_format",
-                             "format",
-                             "report_aggregates_only",
-                             "color",
-                             "help",
-                             "counters",
-                             "display_aggregates_only",
-                             "time_unit",
-                             "dry_run",
-                             "v",
-                             "enable_random_interleaving",
-                             "min_warmup_time"};
-
-const char *taken_by_us(const char *flag)
-{
-    static const char prefix[] = "--benchmark_";
-    if (std::strncmp(flag, prefix, sizeof prefix - 1) != 0)
-        return nullptr;
-    const char *name = flag + sizeof prefix - 1;
-    size_t length = std::strcspn(name, "=");
-    for (const char *mine : taken)
-        if (std::strlen(mine) == length && std::strncmp(mine, name, length) == 0)
-            return mine;
-    return nullptr;
-}
 
 class Keeper : public benchmark::BenchmarkReporter
 {
@@ -69,12 +36,8 @@ class Keeper : public benchmark::BenchmarkReporter
 vg_status vg_timer_start(size_t flag_count, const char *const *flags)
 try {
     std::vector<std::string> texts = {"bench"};
-    for (size_t i = 0; i < flag_count; i++) {
-        if (const char *name = taken_by_us(flags[i]))
-            VG_FAIL(VG_INVALID, "%s: --benchmark_%s would fight with this program's own options",
-                    flags[i], name);
+    for (size_t i = 0; i < flag_count; i++)
         texts.push_back(flags[i]);
-    }
     std::vector<char *> argv;
     for (std::string &text : texts)
         argv.push_back(&text[0]);

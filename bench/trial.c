@@ -136,6 +136,8 @@ static size_t turn_first(const vg_outcome *o)
 
 static void checksum_take(vg_outcome *o, uint64_t checksum)
 {
+    o->has_checksum = true;
+    o->checksum = checksum;
     for (size_t i = turn_first(o); i < o->count; i++)
         snprintf(o->results[i].checksum, sizeof o->results[i].checksum, "%016llx",
                  (unsigned long long)checksum);
@@ -194,6 +196,8 @@ static void frame_take(void *context, const vg_frame *frame)
         memcpy(o->algorithm, frame->body.loaded.algorithm, sizeof o->algorithm);
         break;
     case VG_FRAME_VERDICT:
+        if (o->process > 0 && o->has_checksum)
+            break; /* what the first process verified stands for the same bits */
         o->verdict = frame->body.verdict;
         o->of.verified = vg_verified_name((vg_verified)o->verdict.verified);
         o->of.max_error = o->verdict.max_error;
@@ -216,7 +220,7 @@ static void ask(const vg_trial *trial, vg_outcome *o, vg_question question)
         outcome_fail(o, vg_side_ask(o->side, question));
 }
 
-/* Measuring is on the clock of --timeout, over all processes of a case. */
+/* Measuring is on the clock of --timeout. */
 static void ask_measuring(const vg_trial *trial, vg_outcome *o, vg_question question)
 {
     double timeout = trial->options->timeout_s, start = vg_now();
@@ -279,8 +283,14 @@ static void case_begin(const vg_trial *trial, vg_outcome *o)
 {
     const vg_options *options = trial->options;
     bool check = options->command == VG_COMMAND_CHECK;
-    vg_wire_case body = {.profile = check || options->gradient,
-                         .verify = (uint32_t)(check ? VG_VERIFY_FULL : options->verify),
+    bool again = o->process > 0 && o->has_checksum;
+    vg_verify_mode verify = check ? VG_VERIFY_FULL : again ? VG_VERIFY_OFF : options->verify;
+    bool exact = check || (o->profile_wanted && o->process == 0);
+    vg_wire_case body = {.probe = exact || verify != VG_VERIFY_OFF,
+                         .exact = exact,
+                         .verify = (uint32_t)verify,
+                         .has_checksum = again,
+                         .checksum = o->checksum,
                          .timed = options->throughput ? options->timed : 0,
                          .min_time_s = options->min_time_s,
                          .warmup_s = options->warmup_s,
@@ -344,9 +354,14 @@ static void case_end(const vg_trial *trial, vg_outcome *o)
 static void group_run(vg_trial *trial, size_t first, size_t count, bool timed)
 {
     vg_outcome *group = trial->outcomes + first;
+    size_t live = 0;
     for (size_t i = 0; i < count; i++)
-        if (is_live(&group[i]))
+        if (is_live(&group[i])) {
             case_prepare(trial, &group[i]);
+            live += is_live(&group[i]);
+        }
+    for (size_t i = 0; i < count; i++)
+        group[i].of.interleaved = live > 1;
     for (uint32_t r = 0; timed && r < trial->options->repetitions; r++)
         for (size_t i = 0; i < count; i++) {
             vg_outcome *o = &group[r % 2 ? count - 1 - i : i];
@@ -361,21 +376,17 @@ static void group_run(vg_trial *trial, size_t first, size_t count, bool timed)
 void vg_trial_run(vg_trial *trial, uint32_t process)
 {
     bool timed = trial->options->throughput && trial->options->command != VG_COMMAND_CHECK;
-    size_t live = 0;
     for (size_t i = 0; i < trial->count; i++) {
         vg_outcome *o = &trial->outcomes[i];
         if (!is_live(o))
             continue;
         o->process = process;
+        o->measured_s = 0;
         case_open(trial, o);
         if (is_live(o))
             case_begin(trial, o);
-        live += is_live(o);
     }
-    bool together = fit_together(trial);
-    for (size_t i = 0; i < trial->count; i++)
-        trial->outcomes[i].of.interleaved = together && live > 1;
-    if (together)
+    if (fit_together(trial))
         group_run(trial, 0, trial->count, timed);
     else
         for (size_t i = 0; i < trial->count; i++)

@@ -27,6 +27,8 @@ typedef struct vg_outcome {
 
     double measured_s;            /* of --timeout */
     uint32_t process, repetition; /* in hand */
+    bool has_checksum;            /* of the first process */
+    uint64_t checksum;
 } vg_outcome;
 
 typedef struct vg_trial {

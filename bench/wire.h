@@ -29,9 +29,12 @@ typedef struct vg_wire_applied {
 /* A case: lowered, checked, its sizes told. The text after it: the folder for --dump, or none. */
 typedef struct vg_wire_case {
     char name[VG_WIRE_CASE];
-    uint32_t profile; /* 1: PROBE and EXACT too */
-    uint32_t verify;  /* vg_verify_mode */
-    uint32_t timed;   /* bit set of 1 << vg_timed */
+    uint32_t probe;        /* 1: lowered with PROBE, which verification needs */
+    uint32_t exact;        /* 1: EXACT runs too, for rows of gradients */
+    uint32_t verify;       /* vg_verify_mode */
+    uint32_t timed;        /* bit set of 1 << vg_timed */
+    uint32_t has_checksum; /* 1: results must be those of an earlier process */
+    uint64_t checksum;
     double min_time_s, warmup_s;
     uint64_t gradient_rows;
 } vg_wire_case;

@@ -39,7 +39,7 @@ void vg_work_end(vg_work *work)
 static vg_status program_make(vg_work *work, uint64_t exact_piece)
 {
     const vg_lowering how = {.oracle = work->driver->oracle,
-                             .profile = work->asked.profile != 0,
+                             .profile = work->asked.probe != 0,
                              .exact_piece = exact_piece};
     VG_TRY(vg_lower(&work->model, &how, &work->program));
     return vg_program_check(work->program);
@@ -90,15 +90,13 @@ static vg_status passes_run(vg_work *work)
 {
     const struct {
         unsigned set;
-        bool needed;
-    } steps[] = {{VG_PASS_FWD, true},
-                 {VG_PASS_LOSS, true},
-                 {VG_PASSES_BWD, true},
-                 {VG_PASS_PROBE, false},
-                 {VG_PASS_EXACT, false}};
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        if (!steps[i].needed && !work->asked.profile)
-            continue;
+        bool wanted, needed;
+    } steps[] = {{VG_PASS_FWD, true, true},
+                 {VG_PASS_LOSS, true, true},
+                 {VG_PASSES_BWD, true, true},
+                 {VG_PASS_PROBE, work->asked.probe, false},
+                 {VG_PASS_EXACT, work->asked.exact, false}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && steps[i].wanted; i++) {
         double seconds;
         vg_status status = work->driver->run(work->exec, steps[i].set, 1, &seconds);
         if (status == VG_UNSUPPORTED && !steps[i].needed)
@@ -170,6 +168,10 @@ vg_status vg_work_verify(vg_work *work)
         VG_TRY(vg_dump_tensors(work->driver, work->exec, work->program, work->dump));
     VG_TRY(vg_checksum(work->driver, work->exec, work->program, &work->checksum));
     work->has_checksum = true;
+    if (work->asked.has_checksum && work->checksum != work->asked.checksum)
+        VG_FAIL(VG_MISMATCH,
+                "another process computed other results: checksum %016llx, not %016llx",
+                (unsigned long long)work->asked.checksum, (unsigned long long)work->checksum);
     return status == VG_OK ? VG_OK : vg_fail(status, "%s", reason);
 }
 

@@ -144,6 +144,14 @@ class Files(Run):
                          [str(p) for p in range(3) for _ in range(6)])
         self.assertEqual(len(rows_of(self.out, "decay.csv")), 1)
 
+    def test_processes_agree(self):
+        self.bench(*TINY[:1], "--device=ref", "--depth=2", "--width=8", "--batch=2", *QUICK,
+                   "--processes=2")
+        rows = rows_of(self.out, "results.csv")
+        self.assertEqual(len(rows), 12)
+        self.assertEqual({r["verified"] for r in rows}, {"full"})
+        self.assertEqual(len({r["checksum"] for r in rows}), 1)
+
     def test_gradient_alone(self):
         self.bench(*TINY, "--device=null", "--measure=gradient")
         (row,) = rows_of(self.out, "results.csv")
@@ -154,6 +162,10 @@ class Files(Run):
         self.bench(*SMALL, "--measure=throughput")
         self.assertEqual(rows_of(self.out, "gradients.csv"), [])
         self.assertEqual(len(rows_of(self.out, "results.csv")), 6)
+        shutil.rmtree(self.out)
+        self.bench("--device=ref", "--model=rnn,lstm,gru", "--width=4", "--batch=2", "--seq-len=3",
+                   *QUICK, "--measure=throughput")
+        self.assertEqual({r["verified"] for r in rows_of(self.out, "results.csv")}, {"full"})
 
     def test_same_settings_are_measured_once(self):
         self.bench(*SMALL, "--threads=1,2", "--denormals=keep,flush")
