@@ -332,12 +332,41 @@ static void without_the_probe_a_scan_cannot_be_checked(void **state)
     unload_case(&c);
 }
 
+/* Windows too large to be read whole: single rows of them are enough, and enough to find what is
+ * wrong in many places. */
+static void samples_of_large_windows(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"stack-tanh/d1/w32/i80/b65536/fp32/xavier/seed1",
+                                        "rnn-tanh/d1/w16/b1024/t300/fp32/uniform/seed1"};
+    static const char *const kinds[] = {"dense_fwd", "scan_fwd"};
+    for (int i = 0; i < 2; i++) {
+        loaded_case c = load_case(&vg_ref_driver, 0, names[i], &as_device);
+        vg_verdict_of_run verdict;
+        write_random(&c, 3, 1);
+        run_passes(&c, (unsigned)PASSES & ~(unsigned)VG_PASS_EXACT);
+        if (verify(&c, c.driver, VG_VERIFY_SAMPLED, &verdict) != VG_OK)
+            fail_msg("%s: %s", names[i], vg_reason());
+        assert_int_equal(verdict.verified, VG_VERIFIED_SAMPLED);
+        const vg_tensor *y = vg_program_tensor(c.program, "y");
+        double *values = read_window(&c, y->mat);
+        for (uint64_t n = 0; n < elements_of(&y->mat); n += 100)
+            values[n] = -values[n];
+        assert_ok(c.driver->write(c.exec, y->mat, values));
+        assert_int_equal(verify(&c, c.driver, VG_VERIFY_SAMPLED, &verdict), VG_MISMATCH);
+        assert_non_null(strstr(verdict.where, kinds[i]));
+        free(values);
+        unload_case(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_correct_run_passes),
         cmocka_unit_test(every_spoilt_output_is_found_and_named),
         cmocka_unit_test(every_spoilt_slot_is_found),
+        cmocka_unit_test(samples_of_large_windows),
         cmocka_unit_test(zero_gradients_prove_nothing),
         cmocka_unit_test(an_overflow_is_no_mismatch),
         cmocka_unit_test(a_peer_is_compared_by_norm),
