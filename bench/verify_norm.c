@@ -1,21 +1,19 @@
 /* Comparisons by norm: of whole nets, and of a peer whose inside cannot be read. */
 #include "theory.h"
 #include "verify_internal.h"
+#include "vg/measure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ln of the norm in a slot of the exact reading; -inf for zero. */
+/* ln of the norm in a slot of the exact reading; -inf for zero, NaN where it is not finite. */
 static double ln_norm(const vg_slot *slots, const vg_profile *p, uint64_t i)
 {
-    const uint64_t step = p->first_step + i;
-    double exponent = 0;
-    if (p->exponent != VG_NO_SLOT)
-        exponent =
-            (double)slots[p->exponent + (p->steps && step ? (step - 1) / p->piece : 0)].exponent;
-    return 0.5 * log(slots[p->exact + i].sum_squares) + exponent * log(2);
+    const uint64_t step = p->first_step + i, piece = p->steps && step ? (step - 1) / p->piece : 0;
+    const int64_t exponent = p->exponent == VG_NO_SLOT ? 0 : slots[p->exponent + piece].exponent;
+    return vg_slot_log10(&slots[p->exact + i], exponent) * log(10);
 }
 
 /* The smallest mean |f'| of any layer and step; 1 where no census was taken. */
