@@ -24,7 +24,8 @@ static vg_status set_command(vg_parser *p, const vg_option_row *row)
     return VG_OK;
 }
 
-static vg_status set_text(vg_parser *p, const vg_option_row *row, const char *value)
+/* No control characters: they would break a message's line, and a file's. */
+static vg_status check_text(const vg_option_row *row, const char *value)
 {
     char shown[VG_SHOWN];
     size_t length = strlen(value);
@@ -32,7 +33,12 @@ static vg_status set_text(vg_parser *p, const vg_option_row *row, const char *va
         if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
             VG_FAIL(VG_INVALID, "--%s=%s: a control character in it", row->name,
                     vg_shown(value, length, shown));
-    if (length == 0)
+    return VG_OK;
+}
+
+static vg_status set_text(vg_parser *p, const vg_option_row *row, const char *value)
+{
+    if (value[0] == '\0')
         VG_FAIL(VG_INVALID, "--%s=: expected %s", row->name, row->values);
     char *copy = strdup(value);
     if (copy == NULL)
@@ -152,6 +158,8 @@ static void clear(vg_parser *p, const vg_option_row *row)
 vg_status vg_option_set(vg_parser *p, const vg_argument *a)
 {
     const vg_option_row *row = a->row;
+    if (a->value != NULL)
+        VG_TRY(check_text(row, a->value));
     int *source = &p->set_by[row - vg_option_rows];
     if (!row->list || *source != p->source)
         clear(p, row);

@@ -96,6 +96,8 @@ static const struct {
     {"--case=", "--case=: expected NAME"},
     {"--out=", "--out=: expected FOLDER"},
     {"--host-name=a\nb", "--host-name=a?b: a control character in it"},
+    {"--case=a\nb", "--case=a?b: a control character in it"},
+    {"--device=a\tb", "--device=a?b: a control character in it"},
     {"--yes=1", "--yes=1: --yes takes no value"},
     {"--resume=on", "--resume=on: --resume takes no value"},
     {"--widht=3", "--widht: no such option; did you mean --width?"},
