@@ -42,6 +42,7 @@ typedef struct output {
     uint64_t first, rows; /* that the op writes */
     vg_mat dh, dc;
     bool gradient;
+    double honest_zero; /* up to here a device's zero may be underflow, of a sum's terms too */
     /* what has been seen */
     uint64_t checked, zeros;
     vg_status status;
@@ -71,7 +72,7 @@ static void compare(vg_verifier *v, output *o, uint64_t row, uint32_t col, doubl
     const double rounded = vg_dtype_round(o->window->dtype, reference);
     const double error = device == rounded ? 0 : fabs(device - reference);
     o->checked++;
-    o->zeros += device == 0 && fabs(rounded) >= v->min_normal;
+    o->zeros += device == 0 && fabs(rounded) > o->honest_zero;
     if (o->gradient && rounded != 0)
         v->gradients_not_zero = true;
     /* What is not a number in double is none on any device; what may leave the range on the way can
@@ -228,6 +229,17 @@ static bool in_part(const vg_op *op, const vg_mat *m, which part)
            (part == STATES && (m == &w->dstate0[0] || m == &w->dstate0[1]));
 }
 
+static double honest_zero(const vg_verifier *v, const vg_op *op)
+{
+    uint64_t longest = 0; /* no reduction is longer */
+    for (const vg_operand *o = vg_op_operands(op->kind); o->name; o++) {
+        const vg_mat *m = vg_op_mat(op, o);
+        longest = m->rows > longest ? m->rows : longest;
+        longest = m->cols > longest ? m->cols : longest;
+    }
+    return fmax(v->min_normal, 2 * vg_tolerance_sum(v->precision, longest, 0));
+}
+
 /* A forward scan reads its own outputs of the step before: the earliest failure is to blame. */
 static vg_status check_outputs(vg_verifier *v, const vg_op *op, const vg_op *totals, which part)
 {
@@ -235,6 +247,7 @@ static vg_status check_outputs(vg_verifier *v, const vg_op *op, const vg_op *tot
     uint64_t failed_row = 0;
     char where[sizeof v->out->where] = "";
     output o = {.op = op,
+                .honest_zero = honest_zero(v, op),
                 .gradient = op->kind == VG_DENSE_BWD_DATA || op->kind == VG_DENSE_BWD_WEIGHTS ||
                             op->kind == VG_SCAN_BWD};
     if (totals) {

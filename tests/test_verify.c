@@ -245,6 +245,43 @@ static void an_overflow_is_no_mismatch(void **state)
     unload_case(&c);
 }
 
+static vg_status read_flushed(vg_exec *exec, vg_mat from, double *to)
+{
+    VG_TRY(vg_ref_driver.read(exec, from, to));
+    for (uint64_t n = 0; n < from.rows * from.cols; n++)
+        to[n] = fabs(to[n]) < 0x1p-126 ? 0 : to[n];
+    return VG_OK;
+}
+
+static vg_status no_slots(vg_exec *exec, vg_slot *out)
+{
+    (void)exec;
+    (void)out;
+    return VG_OK;
+}
+
+/* Down to where a flushing device holds nothing but zeros; as one that keeps them it would fail. */
+static void flushing_is_no_fault(void **state)
+{
+    (void)state;
+    loaded_case c =
+        load_case(&vg_ref_driver, 0, "stack-sigmoid/d70/w32/b4/fp32/xavier/seed1", &as_device);
+    vg_driver flushing = vg_ref_driver;
+    flushing.read = read_flushed;
+    flushing.slots = no_slots;
+    vg_verdict_of_run verdict;
+    const unsigned passes = VG_PASSES_TRAIN;
+    write_random(&c, 3, 1);
+    run_passes(&c, passes | VG_PASS_LOSS);
+    if (vg_verify(&flushing, c.exec, c.program, passes, VG_DENORMALS_FLUSH, VG_VERIFY_FULL, 0,
+                  &verdict) != VG_OK)
+        fail_msg("%s", vg_reason());
+    assert_int_equal(vg_verify(&flushing, c.exec, c.program, passes, VG_DENORMALS_KEEP,
+                               VG_VERIFY_FULL, 0, &verdict),
+                     VG_MISMATCH);
+    unload_case(&c);
+}
+
 static void a_peer_is_compared_by_norm(void **state)
 {
     (void)state;
@@ -369,6 +406,7 @@ int main(void)
         cmocka_unit_test(samples_of_large_windows),
         cmocka_unit_test(zero_gradients_prove_nothing),
         cmocka_unit_test(an_overflow_is_no_mismatch),
+        cmocka_unit_test(flushing_is_no_fault),
         cmocka_unit_test(a_peer_is_compared_by_norm),
         cmocka_unit_test(whole_nets_are_compared_by_norm),
         cmocka_unit_test(one_bit_changes_the_checksum),
