@@ -23,9 +23,8 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
 static size_t op_scratch(const vg_device *device, const vg_op *op)
 {
     switch (op->kind) {
-    case VG_DENSE_FWD:
-    case VG_DENSE_BWD_DATA:
-    case VG_DENSE_BWD_WEIGHTS: return vg_dense_scratch(device, op);
+    case VG_DENSE_FWD: return vg_dense_fwd_scratch(device, op);
+    case VG_DENSE_BWD_DATA: return vg_dense_bwd_scratch(device, op);
     case VG_SCAN_FWD:
     case VG_SCAN_BWD: return vg_scan_scratch(device, op);
     case VG_CLIP: return vg_clip_scratch(op);

@@ -88,12 +88,15 @@ static inline void vg_columns_share(uint32_t lanes, uint64_t n, uint32_t thread,
     *last = (size_t)(to * lanes < n ? to * lanes : n);
 }
 
-/* dense_cpu.c */
+/* dense_forward.c, dense_backward.c; scratch: floats, shared by the threads. */
 void vg_dense_fwd_run(const vg_job *job);
 void vg_dense_bwd_data_run(const vg_job *job);
 void vg_dense_bwd_weights_run(const vg_job *job);
-/* Floats of shared scratch that a dense op needs. */
-size_t vg_dense_scratch(const vg_device *device, const vg_op *op);
+size_t vg_dense_fwd_scratch(const vg_device *device, const vg_op *op);
+size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op);
+/* Whether [rows, cols] is better shared out by rows, a vector of columns being the smallest share.
+ */
+bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
 
 /* scan.c */
 void vg_scan_fwd_run(const vg_job *job);

@@ -30,10 +30,21 @@ typedef struct vg_tile {
 
 typedef void vg_tile_fn(const vg_tile *tile);
 
+/* C[i, o] = Σ_k X[i, k] W[o, k], both read along their rows: for few rows of X. A sum's order
+ * depends on k alone, and is another than a tile's. X[i, k] at x[i·x_row + k], W[o, k] at w[o·w_row
+ * + k], C[i, o] at c[i·c_row + o]. Best where rows is at most vg_gemm_kernels.dot_rows. */
+typedef struct vg_dot {
+    const float *x, *w;
+    float *c;
+    size_t x_row, w_row, c_row, rows, outs, k;
+} vg_dot;
+
 typedef struct vg_gemm_kernels {
     uint32_t lanes;
     uint32_t max_rows[VG_TILE_VECTORS + 1]; /* of a tile so many vectors wide; 0: no such width */
     vg_tile_fn *tile[VG_TILE_VECTORS + 1][VG_TILE_ROWS + 1]; /* by vectors and rows, from 1 */
+    void (*dot)(const vg_dot *dot);
+    uint32_t dot_rows; /* up to so many rows `dot` beats a tile; 0: never */
     /* to[j·to_row + i] = from[i·from_row + j] for i < rows, j < cols; nothing else is touched. */
     void (*transpose)(float *to, size_t to_row, const float *from, size_t from_row, size_t rows,
                       size_t cols);

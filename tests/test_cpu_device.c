@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "run_model.h"
+#include "verify.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,11 @@ static void against_oracle(const char *name, const char *device)
         free(b);
     }
     compare_slots(&run, &oracle);
+    vg_verdict_of_run verdict;
+    run_try(&run, "verify",
+            vg_verify(run.driver, run.exec, run.program, RUN_ALL, run.applied.denormals,
+                      VG_VERIFY_FULL, 60, &verdict));
+    assert_int_equal(verdict.verified, VG_VERIFIED_FULL);
     run_free(&run);
     run_free(&oracle);
 }

@@ -204,6 +204,38 @@ static void test_tiles(void **unused)
     }
 }
 
+static void test_dot(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 9, OUTS = 11, DEEP = 67, C_ROW = 13 };
+    static float x[ROWS * DEEP], w[OUTS * DEEP], c[(ROWS + 1) * C_ROW];
+    uint64_t state = 5;
+    for (size_t i = 0; i < ROWS * DEEP; i++)
+        x[i] = value(&state);
+    for (size_t i = 0; i < OUTS * DEEP; i++)
+        w[i] = value(&state);
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
+        for (size_t n = 0; n < (ROWS + 1) * (OUTS + 1) * DEEP; n++) {
+            size_t rows = n % (ROWS + 1), outs = n / (ROWS + 1) % (OUTS + 1);
+            size_t k = n / (ROWS + 1) / (OUTS + 1);
+            for (size_t i = 0; i < (ROWS + 1) * C_ROW; i++)
+                c[i] = poison;
+            isa->kernels->gemm->dot(&(vg_dot){x, w, c, DEEP, DEEP, C_ROW, rows, outs, k});
+            for (size_t i = 0; i < (ROWS + 1) * C_ROW; i++) {
+                size_t r = i / C_ROW, o = i % C_ROW;
+                bool inside = r < rows && o < outs;
+                double want = inside ? 0 : (double)poison, size = 0;
+                for (size_t s = 0; s < k && inside; s++) {
+                    want += (double)x[r * DEEP + s] * (double)w[o * DEEP + s];
+                    size += fabs((double)x[r * DEEP + s] * (double)w[o * DEEP + s]);
+                }
+                if (!(fabs((double)c[i] - want) <= 8 * ldexp(1, -23) * size))
+                    fail_msg("%s dot rows=%zu outs=%zu k=%zu: C[%zu, %zu] = %g, expected %g",
+                             isa->name, rows, outs, k, r, o, (double)c[i], want);
+            }
+        }
+}
+
 static void test_transpose(void **unused)
 {
     (void)unused;
@@ -229,10 +261,8 @@ static void test_transpose(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transpose),
-        cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_transpose), cmocka_unit_test(test_tiles), cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
