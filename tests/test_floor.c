@@ -1,0 +1,113 @@
+/* The floor of a pass against sums done by hand. */
+#include "../bench/floor.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+/* 1 GFLOP/s; 1 KiB at 4 GB/s, 64 KiB at 2 GB/s, memory at 1 GB/s; 1 µs a barrier. */
+static const vg_peaks peaks = {.flop_per_s = 1e9,
+                               .levels = 3,
+                               .level = {{4e9, 1024}, {2e9, 65536}, {1e9, (double)INFINITY}},
+                               .barrier_s = 1e-6};
+
+static vg_mat window(uint64_t at, uint64_t rows, uint32_t cols)
+{
+    return (vg_mat){.at = at, .rows = rows, .cols = cols, .ld = cols, .dtype = VG_FP32};
+}
+
+static void close_to(double got, double expected)
+{
+    if (!(fabs(got - expected) <= 1e-12 * expected))
+        fail_msg("%.17g, expected %.17g", got, expected);
+}
+
+/* x [1, 16] and bias and y [1, 1024], weight [1024, 16]: 2·16·1024 FLOP; 64 B from the first level,
+ * twice 4 KiB and once 64 KiB from the second. */
+static vg_op dense(void)
+{
+    return (vg_op){.kind = VG_DENSE_FWD,
+                   .pass = VG_PASS_FWD,
+                   .pieces = 1,
+                   .dense_fwd = {.x = window(0, 1, 16),
+                                 .weight = window(64, 1024, 16),
+                                 .bias = window(100000, 1, 1024),
+                                 .y = window(200000, 1, 1024)}};
+}
+
+static void each_operand_comes_from_its_level(void **state)
+{
+    (void)state;
+    vg_op op = dense();
+    const vg_program program = {.op_count = 1, .ops = &op};
+    const double moving = 64 / 4e9 + (4096 + 4096 + 65536) / 2e9;
+    double flop = vg_op_flop(&op);
+    close_to(vg_floor(&program, VG_PASS_FWD, &peaks, 1), fmax(flop / 1e9, moving));
+    vg_peaks fast = peaks;
+    fast.flop_per_s = 1e15;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving);
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 8), moving);
+    assert_true(vg_floor(&program, VG_PASS_LOSS, &peaks, 1) == 0);
+    /* One row more does not fit the second level. */
+    op.dense_fwd.weight.rows++;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1),
+             64 / 4e9 + (4096 + 4096) / 2e9 + 65600 / 1e9);
+}
+
+static void a_window_counts_once(void **state)
+{
+    (void)state;
+    vg_op op = {.kind = VG_DENSE_BWD_DATA, .pass = VG_PASS_BWD_DATA, .pieces = 1};
+    op.dense_bwd_data.dy = window(0, 4, 8);
+    op.dense_bwd_data.dz = op.dense_bwd_data.dy;
+    const vg_program program = {.op_count = 1, .ops = &op};
+    vg_peaks fast = peaks;
+    fast.flop_per_s = (double)INFINITY;
+    close_to(vg_floor(&program, VG_PASSES_BWD, &fast, 1), 128 / 4e9);
+}
+
+static void recurrent_weights_count_every_step(void **state)
+{
+    (void)state;
+    vg_op op = {.kind = VG_SCAN_FWD,
+                .pass = VG_PASS_FWD,
+                .cell = VG_rnn,
+                .pieces = 1,
+                .batch = 2,
+                .t1 = 10,
+                .scan_fwd = {.weight_hh = window(0, 8, 8), .y = window(1024, 20, 8)}};
+    const vg_program program = {.op_count = 1, .ops = &op};
+    vg_peaks fast = peaks;
+    fast.flop_per_s = 1e15;
+    const double moving = (10 * 256 + 640) / 4e9;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving);
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 2), moving + 10e-6);
+}
+
+static void what_is_not_known_stays_unknown(void **state)
+{
+    (void)state;
+    vg_op op = dense();
+    const vg_program program = {.op_count = 1, .ops = &op};
+    vg_peaks some = peaks;
+    some.flop_per_s = (double)NAN;
+    assert_true(isnan(vg_floor(&program, VG_PASS_FWD, &some, 1)));
+    some = peaks;
+    some.levels = 0;
+    assert_true(isnan(vg_floor(&program, VG_PASS_FWD, &some, 1)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_operand_comes_from_its_level),
+        cmocka_unit_test(a_window_counts_once),
+        cmocka_unit_test(recurrent_weights_count_every_step),
+        cmocka_unit_test(what_is_not_known_stays_unknown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
