@@ -321,9 +321,10 @@ class Interrupted(Run):
         return folder
 
     def compare(self, whole):
-        self.assertEqual(sorted(keys_of(self.out)), sorted(keys_of(whole)))
+        # Without assertEqual, whose difference of long lists takes minutes.
+        self.assertTrue(sorted(keys_of(self.out)) == sorted(keys_of(whole)), "other keys")
         for name in FILES[:2]:
-            self.assertEqual(gradients_of(self.out, name), gradients_of(whole, name))
+            self.assertTrue(gradients_of(self.out, name) == gradients_of(whole, name), name)
 
     def test_killed_again_and_again(self):
         whole = self.whole()
