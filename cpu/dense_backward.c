@@ -3,6 +3,8 @@
 
 /* From so many rows on the weights of dx = dz W are packed. */
 enum { PACKED_ROWS = 256 };
+/* Up to so many rows every thread computes all of dz for itself, and needs no barrier before dx. */
+enum { OWN_ROWS = 192 };
 
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
 {
@@ -11,18 +13,15 @@ bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
     return units % threads != 0 && units < 16 * threads && row_units > units;
 }
 
-static void derivative(const vg_job *job)
+/* Rows [row, row_end) and columns [col, end) of dz (one piece's), to `to`, the place of dz[0, 0].
+ */
+static void derivative(const vg_job *job, size_t row, size_t row_end, size_t col, size_t end,
+                       float *to, size_t ld)
 {
     const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
     const vg_exec *exec = job->exec;
-    uint64_t row = 0, row_end = d->dy.rows;
-    size_t col = 0, end = d->dy.cols;
-    if (row_end >= 4 * job->threads)
-        vg_pool_share(d->dy.rows, job->thread, job->threads, &row, &row_end);
-    else
-        vg_columns_share(job->kernels->lanes, d->dy.cols, job->thread, job->threads, &col, &end);
     const float *dy = vg_floats(exec, d->dy) + row * d->dy.ld + col;
-    float *dz = vg_floats(exec, d->dz) + row * d->dz.ld + col;
+    float *dz = to + row * ld + col;
     if (d->winner.rows)
         job->kernels->maxout_bwd(&(vg_maxout_bwd){
             .rows = row_end - row,
@@ -34,7 +33,7 @@ static void derivative(const vg_job *job)
             .winner = (const uint8_t *)vg_at(exec, d->winner) + row * d->winner.ld + col,
             .ld_dy = d->dy.ld,
             .ld_winner = d->winner.ld,
-            .ld_dz = d->dz.ld});
+            .ld_dz = ld});
     else
         job->kernels->derivative(&(vg_derivative){.rows = row_end - row,
                                                   .cols = end - col,
@@ -45,7 +44,46 @@ static void derivative(const vg_job *job)
                                                   .dz = dz,
                                                   .ld_dy = d->dy.ld,
                                                   .ld_a = d->a.ld,
-                                                  .ld_dz = d->dz.ld});
+                                                  .ld_dz = ld});
+}
+
+static bool own_dz(const vg_device *device, const vg_dense_bwd_data *d)
+{
+    return d->dz.at != d->dy.at && d->dy.rows <= OWN_ROWS && vg_pool_threads(device->pool) > 1;
+}
+
+static size_t own_row(const vg_dense_bwd_data *d)
+{
+    return ((size_t)d->dz.cols + 15) / 16 * 16;
+}
+
+/* dz where this thread will read it: all of it in its own scratch and a share of it in the window,
+ * or a share in the window and then a barrier. */
+static const float *dz_make(const vg_job *job, size_t *ld)
+{
+    const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
+    float *window = vg_floats(job->exec, d->dz);
+    uint64_t row = 0, row_end = d->dy.rows;
+    size_t col = 0, end = d->dy.cols;
+    *ld = d->dz.ld;
+    if (d->dz.at == d->dy.at)
+        return window;
+    if (own_dz(job->device, d)) {
+        float *own = job->scratch + job->thread * d->dy.rows * own_row(d);
+        *ld = own_row(d);
+        derivative(job, 0, row_end, 0, end, own, *ld);
+        vg_columns_share(job->kernels->lanes, d->dz.cols, job->thread, job->threads, &col, &end);
+        job->kernels->copy(row_end, end - col, (vg_rows_in){own + col, *ld},
+                           (vg_rows){window + col, d->dz.ld});
+        return own;
+    }
+    if (row_end >= 4 * job->threads)
+        vg_pool_share(d->dy.rows, job->thread, job->threads, &row, &row_end);
+    else
+        vg_columns_share(job->kernels->lanes, d->dy.cols, job->thread, job->threads, &col, &end);
+    derivative(job, row, row_end, col, end, window, d->dz.ld);
+    vg_job_barrier(job);
+    return window;
 }
 
 typedef struct skip_rows {
@@ -69,10 +107,8 @@ void vg_dense_bwd_data_run(const vg_job *job)
     const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_exec *exec = job->exec;
-    if (d->dz.at != d->dy.at) {
-        derivative(job);
-        vg_job_barrier(job);
-    }
+    size_t dz_row;
+    const float *dz = dz_make(job, &dz_row);
     bool rows_shared = vg_share_by_rows(job->device, d->dx.rows, d->dx.cols);
     bool packed = d->dx.rows >= PACKED_ROWS;
     uint64_t row = 0, row_end = d->dx.rows;
@@ -84,8 +120,8 @@ void vg_dense_bwd_data_run(const vg_job *job)
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t width = (size_t)vectors * g->lanes;
     skip_rows skip = {job, row, col, end - col};
-    vg_product product = {.a = vg_floats(exec, d->dz) + row * d->dz.ld,
-                          .a_row = d->dz.ld,
+    vg_product product = {.a = dz + row * dz_row,
+                          .a_row = dz_row,
                           .a_k = 1,
                           .b = vg_floats(exec, d->weight) + col,
                           .b_k = d->weight.ld,
@@ -159,8 +195,10 @@ size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op)
     const vg_gemm_kernels *g = device->kernels->gemm;
     size_t threads = vg_pool_threads(device->pool);
     const vg_dense_bwd_data *d = &op->dense_bwd_data;
-    if (op->kind != VG_DENSE_BWD_DATA || d->dx.rows < PACKED_ROWS)
+    if (op->kind != VG_DENSE_BWD_DATA)
         return 0;
+    if (d->dx.rows < PACKED_ROWS)
+        return own_dz(device, d) ? threads * d->dy.rows * own_row(d) : 0;
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t k = d->weight.rows;
     return vg_pack_size(g, vectors, k, d->dx.cols) + threads * (size_t)vectors * g->lanes * k;

@@ -102,23 +102,28 @@ static void forward_transposed(const forward *f, const float *panels, float *til
     g->transpose(f->z + col, f->z_row, tile, tile_row, cols, f->rows);
 }
 
+/* Floats of scratch that a thread has to itself: xᵀ, and a tile of zᵀ. */
+static size_t transposed_scratch(const vg_device *device, size_t in, size_t rows)
+{
+    return round_up(vg_pack_size(device->kernels->gemm, 2, in, rows), 16) +
+           TRANSPOSED_BLOCK * round_up(rows, 16);
+}
+
+/* Every thread packs xᵀ for itself: that takes less than to fetch what another has packed. */
 static void forward_few_rows(const forward *f)
 {
     const vg_job *job = f->job;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_mat *x = &f->d->x;
-    size_t panels = vg_pack_size(g, 2, f->in, f->rows), k0, k1, col, end;
-    float *tile = job->scratch + round_up(panels, 16) +
-                  job->thread * (size_t)TRANSPOSED_BLOCK * round_up(f->rows, 16);
-    vg_columns_share(g->lanes, f->in, job->thread, job->threads, &k0, &k1);
-    vg_pack(g, 2, job->scratch, vg_floats(job->exec, *x), x->ld, true, f->in, k0, k1 - k0, 0,
-            f->rows);
-    vg_job_barrier(job);
+    size_t col, end;
+    float *panels = job->scratch + job->thread * transposed_scratch(job->device, f->in, f->rows);
+    float *tile = panels + round_up(vg_pack_size(g, 2, f->in, f->rows), 16);
+    vg_pack(g, 2, panels, vg_floats(job->exec, *x), x->ld, true, f->in, 0, f->in, 0, f->rows);
     vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
     for (size_t at = col; at < end; at += TRANSPOSED_BLOCK) {
         size_t n = least(TRANSPOSED_BLOCK, end - at);
         for (uint32_t p = 0; p < job->op->pieces; p++)
-            forward_transposed(f, job->scratch, tile, p * f->out + at, n);
+            forward_transposed(f, panels, tile, p * f->out + at, n);
         forward_finish(f, 0, f->rows, at, n);
     }
 }
@@ -196,8 +201,7 @@ static size_t scratch_size(const vg_device *device, const vg_op *op, size_t *z_a
     size_t threads = vg_pool_threads(device->pool), rows = d->x.rows, in = d->x.cols;
     size_t out = d->y.cols, size;
     if (rows <= TRANSPOSED_ROWS) {
-        size = round_up(vg_pack_size(g, 2, in, rows), 16) +
-               threads * TRANSPOSED_BLOCK * round_up(rows, 16);
+        size = threads * transposed_scratch(device, in, rows);
     } else {
         uint32_t vectors = vg_product_vectors(g, rows);
         size = op->pieces *
