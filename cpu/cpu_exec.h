@@ -97,6 +97,8 @@ size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op);
 /* Whether [rows, cols] is better shared out by rows, a vector of columns being the smallest share.
  */
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
+/* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
+bool vg_share_few_rows(const vg_device *device, size_t rows);
 
 /* scan.c */
 void vg_scan_fwd_run(const vg_job *job);

@@ -13,6 +13,13 @@ bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
     return units % threads != 0 && units < 16 * threads && row_units > units;
 }
 
+bool vg_share_few_rows(const vg_device *device, size_t rows)
+{
+    size_t threads = vg_pool_threads(device->pool), vectors = rows / device->kernels->lanes;
+    return threads > 1 && rows % device->kernels->lanes == 0 && vectors > 0 &&
+           (vectors % threads == 0 || vectors >= 8 * threads);
+}
+
 /* Rows [row, row_end) and columns [col, end) of dz (one piece's), to `to`, the place of dz[0, 0].
  */
 static void derivative(const vg_job *job, size_t row, size_t row_end, size_t col, size_t end,
@@ -49,7 +56,8 @@ static void derivative(const vg_job *job, size_t row, size_t row_end, size_t col
 
 static bool own_dz(const vg_device *device, const vg_dense_bwd_data *d)
 {
-    return d->dz.at != d->dy.at && d->dy.rows <= OWN_ROWS && vg_pool_threads(device->pool) > 1;
+    return d->dz.at != d->dy.at && d->dy.rows <= OWN_ROWS && vg_pool_threads(device->pool) > 1 &&
+           !vg_share_few_rows(device, d->dy.rows);
 }
 
 static size_t own_row(const vg_dense_bwd_data *d)
@@ -57,9 +65,10 @@ static size_t own_row(const vg_dense_bwd_data *d)
     return ((size_t)d->dz.cols + 15) / 16 * 16;
 }
 
-/* dz where this thread will read it: all of it in its own scratch and a share of it in the window,
- * or a share in the window and then a barrier. */
-static const float *dz_make(const vg_job *job, size_t *ld)
+/* dz where this thread will read it: its own rows in the window where rows are shared out (first,
+ * last); else all of it in its own scratch and a share of it in the window, or a share in the
+ * window and then a barrier. */
+static const float *dz_make(const vg_job *job, bool few_rows, size_t first, size_t last, size_t *ld)
 {
     const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
     float *window = vg_floats(job->exec, d->dz);
@@ -68,6 +77,10 @@ static const float *dz_make(const vg_job *job, size_t *ld)
     *ld = d->dz.ld;
     if (d->dz.at == d->dy.at)
         return window;
+    if (few_rows) {
+        derivative(job, first, last, 0, end, window, d->dz.ld);
+        return window;
+    }
     if (own_dz(job->device, d)) {
         float *own = job->scratch + job->thread * d->dy.rows * own_row(d);
         *ld = own_row(d);
@@ -107,16 +120,19 @@ void vg_dense_bwd_data_run(const vg_job *job)
     const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_exec *exec = job->exec;
-    size_t dz_row;
-    const float *dz = dz_make(job, &dz_row);
-    bool rows_shared = vg_share_by_rows(job->device, d->dx.rows, d->dx.cols);
     bool packed = d->dx.rows >= PACKED_ROWS;
-    uint64_t row = 0, row_end = d->dx.rows;
-    size_t col = 0, end = d->dx.cols, k = d->weight.rows, k0 = 0, k1 = k;
-    if (rows_shared)
-        vg_pool_share(d->dx.rows, job->thread, job->threads, &row, &row_end);
+    bool few_rows = !packed && vg_share_few_rows(job->device, d->dx.rows);
+    bool rows_shared = few_rows || vg_share_by_rows(job->device, d->dx.rows, d->dx.cols);
+    size_t row = 0, row_end = d->dx.rows, col = 0, end = d->dx.cols, k = d->weight.rows, k0 = 0,
+           k1 = k;
+    if (few_rows)
+        vg_columns_share(g->lanes, d->dx.rows, job->thread, job->threads, &row, &row_end);
+    else if (rows_shared)
+        vg_columns_share(1, d->dx.rows, job->thread, job->threads, &row, &row_end);
     else
         vg_columns_share(g->lanes, d->dx.cols, job->thread, job->threads, &col, &end);
+    size_t dz_row;
+    const float *dz = dz_make(job, few_rows, row, row_end, &dz_row);
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t width = (size_t)vectors * g->lanes;
     skip_rows skip = {job, row, col, end - col};

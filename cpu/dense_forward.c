@@ -78,13 +78,13 @@ static void finish_block(void *context, size_t first, size_t rows)
     forward_finish(r->f, r->first_row + first, rows, r->col, r->cols);
 }
 
-/* z[:, col, +cols), at most a block of columns, from xᵀ in panels. */
-static void forward_transposed(const forward *f, const float *panels, float *tile, size_t col,
-                               size_t cols)
+/* z[row.., col..] for n rows and at most a block of columns, from those rows' xᵀ in panels. */
+static void forward_transposed(const forward *f, const float *panels, uint32_t vectors, float *tile,
+                               size_t row, size_t n, size_t col, size_t cols)
 {
     const vg_gemm_kernels *g = f->job->kernels->gemm;
     const vg_mat *weight = &f->d->weight;
-    size_t width = (size_t)2 * g->lanes, tile_row = round_up(f->rows, g->lanes);
+    size_t width = (size_t)vectors * g->lanes, tile_row = round_up(n, g->lanes);
     vg_product_run(g, &(vg_product){.a = vg_floats(f->job->exec, *weight) + col * weight->ld,
                                     .a_row = weight->ld,
                                     .a_k = 1,
@@ -94,12 +94,12 @@ static void forward_transposed(const forward *f, const float *panels, float *til
                                     .c = tile,
                                     .c_row = tile_row,
                                     .m = cols,
-                                    .n = f->rows,
+                                    .n = n,
                                     .k = f->in,
                                     .block = cols,
-                                    .vectors = 2,
+                                    .vectors = vectors,
                                     .prefetch_a = true});
-    g->transpose(f->z + col, f->z_row, tile, tile_row, cols, f->rows);
+    g->transpose(f->z + row * f->z_row + col, f->z_row, tile, tile_row, cols, n);
 }
 
 /* Floats of scratch that a thread has to itself: xᵀ, and a tile of zᵀ. */
@@ -109,22 +109,30 @@ static size_t transposed_scratch(const vg_device *device, size_t in, size_t rows
            TRANSPOSED_BLOCK * round_up(rows, 16);
 }
 
-/* Every thread packs xᵀ for itself: that takes less than to fetch what another has packed. */
+/* Threads share the batch where it has vectors enough, and then never wait for each other's y; else
+ * the columns, and every thread packs all of xᵀ for itself, which takes less than to fetch what
+ * another has packed. */
 static void forward_few_rows(const forward *f)
 {
     const vg_job *job = f->job;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_mat *x = &f->d->x;
-    size_t col, end;
+    size_t row = 0, row_end = f->rows, col = 0, end = f->out;
     float *panels = job->scratch + job->thread * transposed_scratch(job->device, f->in, f->rows);
     float *tile = panels + round_up(vg_pack_size(g, 2, f->in, f->rows), 16);
-    vg_pack(g, 2, panels, vg_floats(job->exec, *x), x->ld, true, f->in, 0, f->in, 0, f->rows);
-    vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
+    if (vg_share_few_rows(job->device, f->rows))
+        vg_columns_share(g->lanes, f->rows, job->thread, job->threads, &row, &row_end);
+    else
+        vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
+    size_t n = row_end - row;
+    uint32_t vectors = n <= g->lanes ? 1 : 2;
+    vg_pack(g, vectors, panels, vg_floats(job->exec, *x) + row * x->ld, x->ld, true, f->in, 0,
+            f->in, 0, n);
     for (size_t at = col; at < end; at += TRANSPOSED_BLOCK) {
-        size_t n = least(TRANSPOSED_BLOCK, end - at);
+        size_t cols = least(TRANSPOSED_BLOCK, end - at);
         for (uint32_t p = 0; p < job->op->pieces; p++)
-            forward_transposed(f, panels, tile, p * f->out + at, n);
-        forward_finish(f, 0, f->rows, at, n);
+            forward_transposed(f, panels, vectors, tile, row, n, p * f->out + at, cols);
+        forward_finish(f, row, n, at, cols);
     }
 }
 
