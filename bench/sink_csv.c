@@ -12,7 +12,7 @@
 
 void vg_text_add(vg_text *text, const char *bytes, size_t size)
 {
-    if (text->failed)
+    if (text->failed || size == 0) /* of nothing, `bytes` may be null */
         return;
     if (size > text->capacity - text->size) {
         size_t capacity = text->capacity ? text->capacity : 4096;
