@@ -21,6 +21,7 @@ static const char *const cases[] = {
     "stack-maxout/d2/w9/b260/fp32/lecun/pieces3/seed5",
     "stack-tanh/d4/w40/b33/fp32/xavier/residual/seed6",
     "stack-maxout/d3/w21/b4/fp32/lecun/residual/seed6",
+    "stack-maxout/d3/w70/b64/fp32/lecun/residual/seed6",
     "stack-tanh/d2/w700/i3/o5/b1/fp32/xavier/clip1e-3/seed7",
     "stack-identity/d1/w1/b1/fp32/xavier/seed8",
     "rnn-tanh/d1/w70/b3/t9/fp32/uniform/seed1",
