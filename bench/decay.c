@@ -93,7 +93,7 @@ void vg_decay_fit(const double *exact, const double *plain, size_t n, bool fit, 
 {
     assert(n > 0);
     out->rate = out->half_life = out->r2 = NAN;
-    out->reach = out->underflow_at = -1;
+    out->reach = out->underflow_at = out->subnormal_at = -1;
     out->log10_ratio = exact[n - 1] - exact[0];
     out->verdict = verdict_of(exact, n);
     if (out->verdict == VG_OVERFLOW)

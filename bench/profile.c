@@ -155,6 +155,11 @@ static void decay_over_depth(vg_reading reading, const predictions *theory, doub
     vg_curve_depth(reading, true, exact);
     vg_curve_depth(reading, false, plain);
     vg_decay_fit(exact, plain, (size_t)m->depth + 1, true, out);
+    for (uint32_t k = m->depth + 1; k-- > 0;) {
+        const vg_profile *dh = vg_curve_profile(reading.program, "dh", m->depth - k);
+        if (dh && vg_curve_total(reading, dh).subnormals > 0)
+            out->subnormal_at = k;
+    }
     out->predicted_rate = vg_theory_depth_rate(m);
     out->predicted_log10_ratio = theory->depth_curve ? theory->depth_curve[m->depth] : NAN;
 }
@@ -168,6 +173,9 @@ static void decay_over_time(vg_reading reading, const predictions *theory, const
     vg_curve_time(reading, dh, true, exact);
     vg_curve_time(reading, dh, false, plain);
     vg_decay_fit(exact, plain, (size_t)dh->steps, falls, out);
+    for (uint64_t i = 0; i < dh->steps; i++)
+        if (reading.slots[dh->plain + i].subnormals > 0)
+            out->subnormal_at = (int64_t)(dh->steps - 1 - i);
     out->predicted_rate = falls ? theory->time_rates[dh->layer - 1] : NAN;
     out->predicted_log10_ratio = (double)m->seq_len * log10(out->predicted_rate);
 }

@@ -148,6 +148,8 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     row->rate = decay ? decay->rate : (double)NAN;
     row->half_life = decay ? decay->half_life : (double)NAN;
     row->verdict = decay ? vg_verdict_name(decay->verdict) : "";
+    row->subnormal_at = decay ? decay->subnormal_at : -1;
+    row->underflow_at = decay ? decay->underflow_at : -1;
     if (status != VG_OK && status != VG_UNSUPPORTED) {
         line_clear(console);
         fprintf(stderr, "bench: %s on %s: %s: %s\n", row->name, row->device, vg_status_name(status),
@@ -189,6 +191,17 @@ static const char *verdict_color(const vg_console *console, const vg_summary *ro
     return strcmp(row->verdict, "stable") == 0 ? "\033[32m" : "\033[33m";
 }
 
+/* The verdict, and how far from the loss the numbers themselves gave out. */
+static void verdict_print(const vg_console *console, const vg_summary *row)
+{
+    fprintf(stderr, "%s%s%s", verdict_color(console, row), row->verdict,
+            console->color ? "\033[0m" : "");
+    if (row->subnormal_at >= 0)
+        fprintf(stderr, ", subnormal after %lld", (long long)row->subnormal_at);
+    if (row->underflow_at >= 0)
+        fprintf(stderr, ", lost after %lld", (long long)row->underflow_at);
+}
+
 static void row_wide(const vg_console *console, const vg_summary *row)
 {
     fprintf(stderr, "  %-*s", DEVICE_WIDTH, row->device);
@@ -207,8 +220,9 @@ static void row_wide(const vg_console *console, const vg_summary *row)
     }
     cell(8, row->rate);
     cell(9, row->half_life);
-    fprintf(stderr, "  %s%s%s\n", verdict_color(console, row), row->verdict,
-            console->color ? "\033[0m" : "");
+    fputs("  ", stderr);
+    verdict_print(console, row);
+    fputs("\n", stderr);
 }
 
 static void header_wide(const vg_console *console)
@@ -248,8 +262,9 @@ static void row_narrow(const vg_console *console, const vg_summary *row)
         fprintf(stderr, " %s/s\n", items_unit(row));
     }
     if (row->verdict[0]) {
-        fprintf(stderr, "    gradient    %s%s%s, times", verdict_color(console, row), row->verdict,
-                console->color ? "\033[0m" : "");
+        fputs("    gradient    ", stderr);
+        verdict_print(console, row);
+        fputs("\n                times", stderr);
         cell(0, row->rate);
         fputs(row->kind == VG_stack ? " a layer, half-life" : " a step, half-life", stderr);
         cell(0, row->half_life);
@@ -318,11 +333,12 @@ void vg_console_finish(vg_console *console)
     line_clear(console);
     if (console->quiet || console->count == 0)
         return;
-    bool wide = terminal_width() >= WIDE;
+    bool wide = terminal_width() >= WIDE, gave_out = false;
     if (wide)
         header_wide(console);
     for (size_t i = 0; i < console->count; i++) {
         const vg_summary *row = &console->rows[i];
+        gave_out = gave_out || row->subnormal_at >= 0 || row->underflow_at >= 0;
         if (i == 0 || strcmp(row->name, console->rows[i - 1].name) != 0)
             fprintf(stderr, "%s%s%s\n", console->color ? "\033[1m" : "", row->name,
                     console->color ? "\033[0m" : "");
@@ -331,6 +347,11 @@ void vg_console_finish(vg_console *console)
         else
             row_narrow(console, row);
     }
+    if (gave_out)
+        fputs("\nsubnormal after k: k layers or steps back from the loss\n"
+              "stands the first subnormal number; lost after k: from\n"
+              "there the norm as held is off by over 1 %.\n",
+              stderr);
     if (console->timed)
         sentence(console);
 }

@@ -15,7 +15,8 @@ typedef struct vg_summary {
     double time_s[VG_TIMED_COUNT]; /* medians */
     double gflop_per_s, percent_of_peak, items_per_s;
     double rate, half_life;
-    const char *verdict; /* "" = none */
+    const char *verdict;                /* "" = none */
+    int64_t subnormal_at, underflow_at; /* as in vg_decay */
 } vg_summary;
 
 typedef struct vg_console {

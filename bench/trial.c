@@ -160,23 +160,9 @@ static void gradient_take(vg_outcome *o, const vg_wire_gradient *g)
     vg_csv_gradient(&o->gradients, &row);
 }
 
-static void decay_take(vg_outcome *o, const vg_wire_decay *d)
+static void decay_take(vg_outcome *o, const vg_decay *d)
 {
-    const vg_decay_row row = {&o->of,
-                              {.direction = (vg_direction)d->direction,
-                               .layer = d->layer,
-                               .verdict = (vg_verdict)d->verdict,
-                               .reach = d->reach,
-                               .underflow_at = d->underflow_at,
-                               .rate = d->rate,
-                               .half_life = d->half_life,
-                               .log10_ratio = d->log10_ratio,
-                               .r2 = d->r2,
-                               .predicted_rate = d->predicted_rate,
-                               .predicted_log10_ratio = d->predicted_log10_ratio,
-                               .sigma_max = d->sigma_max,
-                               .spectral_radius = d->spectral_radius,
-                               .bound_log10_ratio = d->bound_log10_ratio}};
+    const vg_decay_row row = {&o->of, *d};
     vg_csv_decay(&o->decays, &row);
     bool wanted = (o->of.model->kind == VG_stack) == (row.decay.direction == VG_DEPTH);
     if (wanted && !o->has_decay)

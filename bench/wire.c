@@ -72,8 +72,8 @@ static const field_rule rules[] = {
     TEXT(VG_FRAME_TIMED, vg_wire_timed, throttle),
     TEXT(VG_FRAME_GRADIENT, vg_wire_gradient, tensor),
     BELOW(VG_FRAME_GRADIENT, vg_wire_gradient, has_step, 2),
-    BELOW(VG_FRAME_DECAY, vg_wire_decay, direction, VG_TIME + 1),
-    BELOW(VG_FRAME_DECAY, vg_wire_decay, verdict, VG_VERDICT_COUNT),
+    BELOW(VG_FRAME_DECAY, vg_decay, direction, VG_TIME + 1),
+    BELOW(VG_FRAME_DECAY, vg_decay, verdict, VG_VERDICT_COUNT),
     BELOW(VG_FRAME_DONE, vg_wire_done, status, VG_STATUS_COUNT),
     TEXT(VG_FRAME_DONE, vg_wire_done, reason),
 };

@@ -94,13 +94,6 @@ typedef struct vg_wire_gradient {
     double mean_abs_derivative, saturated, dead, predicted_log10_norm;
 } vg_wire_gradient;
 
-typedef struct vg_wire_decay {
-    uint32_t direction, layer, verdict;
-    int64_t reach, underflow_at;
-    double rate, half_life, log10_ratio, r2, predicted_rate, predicted_log10_ratio;
-    double sigma_max, spectral_radius, bound_log10_ratio;
-} vg_wire_decay;
-
 typedef struct vg_wire_done {
     uint32_t status; /* vg_status */
     char reason[VG_WIRE_REASON];
@@ -120,7 +113,7 @@ typedef struct vg_wire_done {
     X(VG_FRAME_TIMED, timed, vg_wire_timed, 0)                                                     \
     X(VG_FRAME_CHECKSUM, checksum, vg_wire_checksum, 0)                                            \
     X(VG_FRAME_GRADIENT, gradient, vg_wire_gradient, 0)                                            \
-    X(VG_FRAME_DECAY, decay, vg_wire_decay, 0)                                                     \
+    X(VG_FRAME_DECAY, decay, vg_decay, 0)                                                          \
     X(VG_FRAME_DONE, done, vg_wire_done, 0)
 
 /* Those that are a word alone. WARN carries a text. */

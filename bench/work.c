@@ -1,6 +1,7 @@
 /* One case on one device: load, fill, run, verify, and the rows of its gradients. */
 #include "work.h"
 
+#include "bounds.h"
 #include "case.h"
 #include "dump.h"
 #include "fill.h"
@@ -152,12 +153,17 @@ static unsigned passes_to_verify(const vg_work *work, vg_verify_mode mode)
     return work->ran & ~(unsigned)VG_PASS_EXACT;
 }
 
+static bool is_verified(const vg_work *work)
+{
+    return work->asked.verify != VG_VERIFY_OFF && !work->driver->hollow;
+}
+
 vg_status vg_work_verify(vg_work *work)
 {
     vg_verify_mode mode = (vg_verify_mode)work->asked.verify;
     vg_verdict_of_run verdict = {.verified = VG_VERIFIED_NO, .max_error = (double)NAN};
     vg_status status = VG_OK;
-    if (mode != VG_VERIFY_OFF && !work->driver->hollow)
+    if (is_verified(work))
         status = vg_verify(work->driver, work->exec, work->program, passes_to_verify(work, mode),
                            work->applied.denormals, mode, verify_budget_s, &verdict);
     vg_wire_verdict answer = {(uint32_t)verdict.verified, verdict.max_error};
@@ -197,25 +203,6 @@ static vg_status gradient_send(const vg_work *work, const vg_gradient *row)
     return vg_frame_write(work->out, VG_FRAME_GRADIENT, &body, NULL, 0);
 }
 
-static vg_status decay_send(const vg_work *work, const vg_decay *row)
-{
-    const vg_wire_decay body = {.direction = (uint32_t)row->direction,
-                                .layer = row->layer,
-                                .verdict = (uint32_t)row->verdict,
-                                .reach = row->reach,
-                                .underflow_at = row->underflow_at,
-                                .rate = row->rate,
-                                .half_life = row->half_life,
-                                .log10_ratio = row->log10_ratio,
-                                .r2 = row->r2,
-                                .predicted_rate = row->predicted_rate,
-                                .predicted_log10_ratio = row->predicted_log10_ratio,
-                                .sigma_max = row->sigma_max,
-                                .spectral_radius = row->spectral_radius,
-                                .bound_log10_ratio = row->bound_log10_ratio};
-    return vg_frame_write(work->out, VG_FRAME_DECAY, &body, NULL, 0);
-}
-
 vg_status vg_work_rows(vg_work *work)
 {
     if (!is_profiled(work))
@@ -223,11 +210,11 @@ vg_status vg_work_rows(vg_work *work)
     vg_profile_rows rows = {0};
     VG_TRY(vg_profile_rows_make(work->program, work->slots, weights_read, work,
                                 work->asked.gradient_rows, &rows));
-    vg_status status = VG_OK;
+    vg_status status = is_verified(work) ? vg_bounds_check(work->program, &rows) : VG_OK;
     for (size_t i = 0; i < rows.gradient_count && status == VG_OK; i++)
         status = gradient_send(work, &rows.gradients[i]);
     for (size_t i = 0; i < rows.decay_count && status == VG_OK; i++)
-        status = decay_send(work, &rows.decays[i]);
+        status = vg_frame_write(work->out, VG_FRAME_DECAY, &rows.decays[i], NULL, 0);
     vg_profile_rows_free(&rows);
     return status;
 }

@@ -156,6 +156,7 @@ static void decays_are_exact(void **state)
                          .half_life = 1,
                          .reach = 9,
                          .underflow_at = -1,
+                         .subnormal_at = 7,
                          .log10_ratio = -30.103,
                          .verdict = VG_VANISHING,
                          .r2 = 1,
@@ -168,7 +169,7 @@ static void decays_are_exact(void **state)
     vg_csv_decay(&text, &row);
     vg_text_add(&text, "", 1);
     assert_string_equal(text.at, "1,20260102T030405Z-0123abcd,stack-tanh/d2/w3,null,keep,time,1,"
-                                 "0.5,1,9,,-30.103000000000002,vanishing,1,,,0.5,0.5,\n");
+                                 "0.5,1,9,,-30.103000000000002,vanishing,1,,,0.5,0.5,,7\n");
     vg_text_free(&text);
 }
 
@@ -199,7 +200,7 @@ static void headers_name_every_column(void **state)
     vg_text_free(&text);
     vg_csv_decay_header(&text);
     vg_text_add(&text, "", 1);
-    assert_int_equal(commas(text.at), 18);
+    assert_int_equal(commas(text.at), 19);
     vg_text_free(&text);
 }
 

@@ -113,6 +113,7 @@ static void stack_by_exponents(void **state)
     for (uint32_t l = 0; l <= 32; l++) {
         const vg_profile *dh = profile_of(&p, "dh", l);
         p.slots[dh->plain] = l > 20 ? norm_slot(-7 * log10_2 * (32 - l)) : (vg_slot){.zeros = 8};
+        p.slots[dh->plain].subnormals = l <= 25 && l > 20;
         p.slots[dh->exact] = norm_slot(0.002);
         p.slots[dh->exponent].exponent = -7 * (32 - (int64_t)l);
         if (l == 0) /* shares the exponent of layer 1 */
@@ -130,6 +131,7 @@ static void stack_by_exponents(void **state)
     near("no weights", d->bound_log10_ratio, NAN, 0);
     near("predicted rate", d->predicted_rate, vg_theory_depth_rate(&p.program->model), 0);
     assert_int_equal(d->underflow_at, 12);
+    assert_int_equal(d->subnormal_at, 7);
     assert_int_equal(d->verdict, VG_VANISHING);
     double curve[33];
     assert_true(vg_theory_depth(&p.program->model, curve));
@@ -186,6 +188,7 @@ static void recurrent_by_exponents(void **state)
     near("total", row_of(&p, "dh", 1, -1)->log10_norm_exact, -2 + grown, 1e-12);
     near("depth", p.rows.decays[0].log10_ratio, -6 + grown - log10(1 / (1 - 0x1p-18)) / 2, 1e-12);
     assert_int_equal(p.rows.decays[0].underflow_at, -1);
+    assert_int_equal(p.rows.decays[0].subnormal_at, -1);
     near("census of step 7", row_of(&p, "dh", 2, 7)->dead, 7, 0);
     near("no census of step 0", row_of(&p, "dh", 2, 0)->dead, NAN, 0);
     near("predicted", row_of(&p, "dh", 2, 10)->predicted_log10_norm, 1 + 30 * log10(rates[1]),

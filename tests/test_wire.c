@@ -123,7 +123,7 @@ static void enumerations_stay_in_range(void **state)
     size_t size = encode(VG_FRAME_DONE, &done, NULL, 0, bytes), used;
     vg_frame frame;
     assert_int_equal(vg_frame_decode(bytes, size, &used, &frame), VG_INVALID);
-    vg_wire_decay decay = {.verdict = VG_VERDICT_COUNT};
+    vg_decay decay = {.verdict = VG_VERDICT_COUNT};
     size = encode(VG_FRAME_DECAY, &decay, NULL, 0, bytes);
     assert_int_equal(vg_frame_decode(bytes, size, &used, &frame), VG_INVALID);
 }

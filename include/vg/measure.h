@@ -37,20 +37,22 @@ typedef struct vg_gradient {
     double mean_abs_derivative, saturated, dead, predicted_log10_norm;
 } vg_gradient;
 
-/* One row of decay.csv; NaN = not known; reach and underflow_at -1 = none. Formulas: log g_k over
+/* One row of decay.csv; NaN = not known; reach, underflow_at and subnormal_at -1 = none (the last:
+ * the smallest k at which the dtype held a subnormal element). Formulas: log g_k over
  * k, the distance from the loss in layers or steps. */
 typedef struct vg_decay {
     vg_direction direction;
     uint32_t layer; /* of a time row; 0 in a depth row */
     double rate, half_life;
-    int64_t reach, underflow_at;
+    int64_t reach, underflow_at, subnormal_at;
     double log10_ratio;
     vg_verdict verdict;
     double r2, predicted_rate, predicted_log10_ratio, sigma_max, spectral_radius, bound_log10_ratio;
 } vg_decay;
 
 /* Fits a curve g_0 .. g_{n-1} (log10, exact and plain reading; -inf = zero, NaN = not finite).
- * `fit`: also the rate. Fills every field but the predictions, bounds, direction and layer. */
+ * `fit`: also the rate. Fills every field but the predictions, bounds, direction and layer;
+ * subnormal_at is left at -1, since norms do not tell. */
 void vg_decay_fit(const double *exact, const double *plain, size_t n, bool fit, vg_decay *out);
 
 #ifdef __cplusplus

@@ -163,7 +163,8 @@ typedef struct vg_decay_row {
     X(predicted_log10_ratio, REAL, r->decay.predicted_log10_ratio)                                 \
     X(sigma_max, REAL, r->decay.sigma_max)                                                         \
     X(spectral_radius, REAL, r->decay.spectral_radius)                                             \
-    X(bound_log10_ratio, REAL, r->decay.bound_log10_ratio)
+    X(bound_log10_ratio, REAL, r->decay.bound_log10_ratio)                                         \
+    X(subnormal_at, INDEX, r->decay.subnormal_at)
 
 #ifdef __cplusplus
 }
