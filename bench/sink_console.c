@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { WIDE = 100, DEVICE_WIDTH = 14 };
+enum { WIDE = 100, LEAST_DEVICE_WIDTH = 14 };
 
 void vg_console_open(vg_console *console, const vg_options *options, size_t case_count)
 {
@@ -139,6 +139,9 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     snprintf(row->name, sizeof row->name, "%s", of->name);
     snprintf(row->device, sizeof row->device, "%s", of->device);
     snprintf(row->reason, sizeof row->reason, "%s", reason);
+    snprintf(row->bind, sizeof row->bind, "%s", of->bind);
+    snprintf(row->denormals, sizeof row->denormals, "%s", of->denormals);
+    row->threads = of->threads;
     for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
         row->time_s[timed] = median_of(results, count, vg_timed_name((vg_timed)timed), get_time);
     const char *pass = vg_timed_name(main_pass(console->timed));
@@ -191,6 +194,51 @@ static const char *verdict_color(const vg_console *console, const vg_summary *ro
     return strcmp(row->verdict, "stable") == 0 ? "\033[32m" : "\033[33m";
 }
 
+static void label_add(vg_summary *row, const char *text)
+{
+    size_t used = strlen(row->device);
+    snprintf(row->device + used, sizeof row->device - used, " %s", text);
+}
+
+/* A device that took one case in several settings stands there several times: what varied among
+ * them is added to its name. */
+static void settings_name(vg_console *console)
+{
+    bool threads = false, bind = false, denormals = false;
+    for (size_t i = 0; i < console->count; i++)
+        for (size_t j = i + 1; j < console->count; j++) {
+            const vg_summary *a = &console->rows[i], *b = &console->rows[j];
+            if (strcmp(a->name, b->name) != 0)
+                break;
+            if (strcmp(a->device, b->device) != 0)
+                continue;
+            threads = threads || a->threads != b->threads;
+            bind = bind || strcmp(a->bind, b->bind) != 0;
+            denormals = denormals || strcmp(a->denormals, b->denormals) != 0;
+        }
+    for (size_t i = 0; i < console->count; i++) {
+        vg_summary *row = &console->rows[i];
+        char text[16];
+        snprintf(text, sizeof text, "x%lld", (long long)row->threads);
+        if (threads && row->threads > 0)
+            label_add(row, text);
+        if (bind)
+            label_add(row, row->bind);
+        if (denormals)
+            label_add(row, row->denormals);
+    }
+}
+
+static int device_width(const vg_console *console)
+{
+    int width = LEAST_DEVICE_WIDTH;
+    for (size_t i = 0; i < console->count; i++) {
+        int length = (int)strlen(console->rows[i].device);
+        width = length > width ? length : width;
+    }
+    return width;
+}
+
 /* The verdict, and how far from the loss the numbers themselves gave out. */
 static void verdict_print(const vg_console *console, const vg_summary *row)
 {
@@ -202,9 +250,9 @@ static void verdict_print(const vg_console *console, const vg_summary *row)
         fprintf(stderr, ", lost after %lld", (long long)row->underflow_at);
 }
 
-static void row_wide(const vg_console *console, const vg_summary *row)
+static void row_wide(const vg_console *console, const vg_summary *row, int width)
 {
-    fprintf(stderr, "  %-*s", DEVICE_WIDTH, row->device);
+    fprintf(stderr, "  %-*s", width, row->device);
     if (row->status != VG_OK) {
         fprintf(stderr, " %s%s%s: %s\n", verdict_color(console, row), vg_status_name(row->status),
                 console->color ? "\033[0m" : "", row->reason);
@@ -225,9 +273,9 @@ static void row_wide(const vg_console *console, const vg_summary *row)
     fputs("\n", stderr);
 }
 
-static void header_wide(const vg_console *console)
+static void header_wide(const vg_console *console, int width)
 {
-    fprintf(stderr, "\n  %-*s", DEVICE_WIDTH, "device");
+    fprintf(stderr, "\n  %-*s", width, "device");
     for (int timed = 0; timed < VG_TIMED_COUNT; timed++) {
         char text[32];
         snprintf(text, sizeof text, "%.12s ms", vg_timed_name((vg_timed)timed));
@@ -317,7 +365,9 @@ static void sentence(const vg_console *console)
             b = swap;
             r = devices_ratio(console, a, b);
         }
-        if (r.count == 1)
+        if (r.mean < 1.01)
+            fprintf(stderr, "\n%s and %s took the same time, within 1 %%.\n", a, b);
+        else if (r.count == 1)
             fprintf(stderr, "\n%s ran %s %.3g times faster than %s.\n", a, r.name, r.mean, b);
         else
             fprintf(stderr,
@@ -334,8 +384,10 @@ void vg_console_finish(vg_console *console)
     if (console->quiet || console->count == 0)
         return;
     bool wide = terminal_width() >= WIDE, gave_out = false;
+    settings_name(console);
+    const int width = device_width(console);
     if (wide)
-        header_wide(console);
+        header_wide(console, width);
     for (size_t i = 0; i < console->count; i++) {
         const vg_summary *row = &console->rows[i];
         gave_out = gave_out || row->subnormal_at >= 0 || row->underflow_at >= 0;
@@ -343,7 +395,7 @@ void vg_console_finish(vg_console *console)
             fprintf(stderr, "%s%s%s\n", console->color ? "\033[1m" : "", row->name,
                     console->color ? "\033[0m" : "");
         if (wide)
-            row_wide(console, row);
+            row_wide(console, row, width);
         else
             row_narrow(console, row);
     }

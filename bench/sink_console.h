@@ -9,7 +9,9 @@
 
 /* One case on one device as the table shows it; NaN = not known. */
 typedef struct vg_summary {
-    char name[VG_CASE_NAME], device[32], reason[160];
+    char name[VG_CASE_NAME], device[64], reason[160];
+    char bind[8], denormals[8];
+    int64_t threads;
     vg_model_kind kind;
     vg_status status;
     double time_s[VG_TIMED_COUNT]; /* medians */
