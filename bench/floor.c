@@ -35,24 +35,42 @@ static bool is_scan(const vg_op *op)
     return op->kind == VG_SCAN_FWD || op->kind == VG_SCAN_BWD;
 }
 
+/* A step of a scan in whichever way costs least: units shared out and a barrier, batch rows shared
+ * out, where each thread reads all the weights, or all of it on one thread. */
+static double scan_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads, double moving,
+                         double weights)
+{
+    const double steps = (double)(op->t1 - op->t0);
+    const double computing = vg_op_flop(op) / peaks->flop_per_s;
+    if (threads < 2)
+        return fmax(computing, moving + weights);
+    double least = fmax(computing, moving + weights) + steps * peaks->barrier_s;
+    least = fmin(least, fmax(computing * threads, moving + weights));
+    if (op->batch >= threads)
+        least = fmin(least, fmax(computing, moving + weights * threads));
+    return least;
+}
+
 static double op_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads)
 {
-    double steps = is_scan(op) ? (double)(op->t1 - op->t0) : 1, moving = 0;
+    double steps = is_scan(op) ? (double)(op->t1 - op->t0) : 1, moving = 0, weights = 0;
     const vg_operand *first = vg_op_operands(op->kind);
     for (const vg_operand *operand = first; operand->name; operand++) {
         if (operand_repeats(op, first, operand))
             continue;
-        bool weights = is_scan(op) && strcmp(operand->name, "weight_hh") == 0;
-        moving += window_seconds(vg_op_mat(op, operand), peaks) * (weights ? steps : 1);
+        double seconds = window_seconds(vg_op_mat(op, operand), peaks);
+        if (is_scan(op) && strcmp(operand->name, "weight_hh") == 0)
+            weights = seconds * steps;
+        else
+            moving += seconds;
     }
     if (op->kind == VG_CLIP) /* read for the norm, and at worst written */
         for (uint32_t i = 0; i < op->clip.count; i++)
             moving += 2 * window_seconds(&op->clip.grads[i], peaks);
     double computing = vg_op_flop(op) / peaks->flop_per_s;
-    if (isnan(computing) || isnan(moving))
+    if (isnan(computing) || isnan(moving) || isnan(weights))
         return (double)NAN;
-    double barriers = is_scan(op) && threads > 1 ? steps * peaks->barrier_s : 0;
-    return fmax(computing, moving) + barriers;
+    return is_scan(op) ? scan_floor(op, peaks, threads, moving, weights) : fmax(computing, moving);
 }
 
 double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peaks, uint32_t threads)

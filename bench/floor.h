@@ -5,8 +5,10 @@
 #include "vg/device.h"
 
 /* The sum over the ops of the passes of max(FLOP / peak, Σ bytes of an operand / bandwidth of the
- * smallest level that holds it), seconds; a scan's recurrent weights count once a step, and with
- * several threads a barrier is added a step. NaN where a peak that is needed is not known. */
+ * smallest level that holds it), seconds; a scan's recurrent weights count once a step. With
+ * several threads a scan costs the least of: units shared out, with a barrier a step; batch rows
+ * shared out, where there are enough, each thread reading the weights; one thread alone at its
+ * share of the peak. NaN where a peak that is needed is not known. */
 double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peaks,
                 uint32_t threads);
 

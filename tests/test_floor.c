@@ -83,9 +83,38 @@ static void recurrent_weights_count_every_step(void **state)
     const vg_program program = {.op_count = 1, .ops = &op};
     vg_peaks fast = peaks;
     fast.flop_per_s = 1e15;
-    const double moving = (10 * 256 + 640) / 4e9;
-    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving);
-    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 2), moving + 10e-6);
+    const double moving = 640 / 4e9, weights = 10 * 256 / 4e9;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving + weights);
+    /* One thread alone is not held up by barriers. */
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 3), moving + weights);
+}
+
+static void threads_share_a_scan_as_is_cheapest(void **state)
+{
+    (void)state;
+    vg_op op = {.kind = VG_SCAN_FWD,
+                .pass = VG_PASS_FWD,
+                .cell = VG_rnn,
+                .pieces = 1,
+                .batch = 1,
+                .t1 = 10,
+                .scan_fwd = {.weight_hh = window(0, 80, 80), .y = window(102400, 10, 80)}};
+    const vg_program program = {.op_count = 1, .ops = &op};
+    const double moving = 3200 / 2e9, weights = 10 * 25600 / 2e9;
+    vg_peaks some = peaks;
+    some.flop_per_s = vg_op_flop(&op) / (moving + weights);
+    /* A single row: by units, or alone, at half of the peak. */
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), moving + weights + 10e-6);
+    some.barrier_s = 1;
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), 2 * (moving + weights));
+    /* Rows for both: no barrier, and the weights twice. */
+    op.batch = 2;
+    op.scan_fwd.y.rows = 20;
+    some.flop_per_s = vg_op_flop(&op) / (moving + weights);
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), 2 * moving + 2 * weights);
+    some.flop_per_s = 1e15;
+    some.barrier_s = 1e-9;
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), 2 * moving + weights);
 }
 
 static void what_is_not_known_stays_unknown(void **state)
@@ -107,6 +136,7 @@ int main(void)
         cmocka_unit_test(each_operand_comes_from_its_level),
         cmocka_unit_test(a_window_counts_once),
         cmocka_unit_test(recurrent_weights_count_every_step),
+        cmocka_unit_test(threads_share_a_scan_as_is_cheapest),
         cmocka_unit_test(what_is_not_known_stays_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
