@@ -163,6 +163,31 @@ static void test_bits(void **unused)
     free(devices);
 }
 
+/* All terms of a sum are lost one by one where each is below the smallest normal: every IRNN step
+ * from k = 126 on, and dx before that. No fault of a device that flushes. */
+static void test_flushed_sums(void **unused)
+{
+    (void)unused;
+    static const char name[] = "rnn-relu/d1/w16/b32/t160/fp32/identity:0.5/loss-ones/x-abs/seed1";
+    const vg_device_options options = {
+        .threads = 2, .bind = VG_BIND_NONE, .denormals = VG_DENORMALS_FLUSH};
+    char(*devices)[32];
+    size_t count = run_devices(&devices);
+    for (size_t d = 0; d < count; d++) {
+        run_model run;
+        vg_verdict_of_run verdict;
+        if (strcmp(devices[d], "ref") == 0)
+            continue;
+        run_load(&run, name, devices[d], &options, 0);
+        run_passes(&run, RUN_ALL);
+        run_try(&run, "verify",
+                vg_verify(run.driver, run.exec, run.program, RUN_ALL, run.applied.denormals,
+                          VG_VERIFY_FULL, 60, &verdict));
+        run_free(&run);
+    }
+    free(devices);
+}
+
 /* Flushing holds in every op: a gradient below the smallest normal is zero, and verified as such.
  */
 static void test_flushing(void **unused)
@@ -254,8 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_oracle),   cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_flushing), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_flushing), cmocka_unit_test(test_flushed_sums),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,8 @@ extern "C" {
 #endif
 
 /* What a device computes with: eps of its accumulator, what rounding its GEMM operands costs, and
- * the size of what is lost at the low end of its range (smallest subnormal, or the smallest normal
- * number of a device that flushes). */
+ * twice the most that one operation loses at the low end of its range: rounding loses up to half
+ * the smallest subnormal, flushing a whole number below the smallest normal. */
 typedef struct vg_precision {
     double eps, tiny, most; /* most: the largest finite number */
     bool tf32;
@@ -26,8 +26,8 @@ static inline vg_precision vg_precision_of(vg_dtype dtype, vg_dtype storage, vg_
     vg_precision p = {wide ? 0x1p-52 : 0x1p-23, 0, wide ? DBL_MAX : (double)FLT_MAX,
                       dtype == VG_TF32 && !wide};
     /* An accumulator of bf16 operands is fp32, and so is its range. */
-    p.tiny = wide ? (denormals == VG_DENORMALS_FLUSH ? 0x1p-1022 : 0x1p-1074)
-                  : (denormals == VG_DENORMALS_FLUSH ? 0x1p-126 : 0x1p-149);
+    p.tiny = wide ? (denormals == VG_DENORMALS_FLUSH ? 0x1p-1021 : 0x1p-1074)
+                  : (denormals == VG_DENORMALS_FLUSH ? 0x1p-125 : 0x1p-149);
     return p;
 }
 
