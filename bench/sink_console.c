@@ -11,8 +11,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { WIDE = 100, LEAST_DEVICE_WIDTH = 14 };
-
 void vg_console_open(vg_console *console, const vg_options *options, size_t case_count)
 {
     *console = (vg_console){.color = options->color,
@@ -112,14 +110,28 @@ static double get_items(const vg_result *r)
     return vg_model_items(r->of->model) / r->time_s;
 }
 
-/* The pass that rates are told of: a whole step where it is timed. */
-static vg_timed main_pass(unsigned timed)
+vg_timed vg_console_main_pass(unsigned timed)
 {
     static const vg_timed order[] = {VG_TIMED_TRAIN, VG_TIMED_FWD, VG_TIMED_BWD, VG_TIMED_BWD_DATA};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
         if (timed & 1u << order[i])
             return order[i];
     return VG_TIMED_BWD_WEIGHTS;
+}
+
+/* The verdict of a case that was profiled under other threads already: the bits are the same. */
+static void verdict_repeat(const vg_console *console, vg_summary *row)
+{
+    for (const vg_summary *r = console->rows; r < row; r++)
+        if (strcmp(r->name, row->name) == 0 && strcmp(r->device, row->device) == 0 &&
+            strcmp(r->denormals, row->denormals) == 0 && r->verdict[0]) {
+            row->rate = r->rate;
+            row->half_life = r->half_life;
+            row->verdict = r->verdict;
+            row->subnormal_at = r->subnormal_at;
+            row->underflow_at = r->underflow_at;
+            return;
+        }
 }
 
 vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_status status,
@@ -144,7 +156,7 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     row->threads = of->threads;
     for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
         row->time_s[timed] = median_of(results, count, vg_timed_name((vg_timed)timed), get_time);
-    const char *pass = vg_timed_name(main_pass(console->timed));
+    const char *pass = vg_timed_name(vg_console_main_pass(console->timed));
     row->gflop_per_s = median_of(results, count, pass, get_gflop);
     row->percent_of_peak = median_of(results, count, pass, get_percent);
     row->items_per_s = median_of(results, count, pass, get_items);
@@ -153,6 +165,8 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     row->verdict = decay ? vg_verdict_name(decay->verdict) : "";
     row->subnormal_at = decay ? decay->subnormal_at : -1;
     row->underflow_at = decay ? decay->underflow_at : -1;
+    if (!decay && status == VG_OK)
+        verdict_repeat(console, row);
     if (status != VG_OK && status != VG_UNSUPPORTED) {
         line_clear(console);
         fprintf(stderr, "bench: %s on %s: %s: %s\n", row->name, row->device, vg_status_name(status),
@@ -161,251 +175,11 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     return VG_OK;
 }
 
-/* A number in four characters or so, right-aligned in a column; "-" = not known. */
-static void cell(int width, double value)
-{
-    char text[32] = "-";
-    if (!isnan(value)) {
-        double size = fabs(value);
-        if (size != 0 && (size >= 1e6 || size < 1e-3))
-            snprintf(text, sizeof text, "%.2e", value);
-        else
-            snprintf(text, sizeof text, "%.*f",
-                     size >= 100  ? 0
-                     : size >= 10 ? 1
-                     : size >= 1  ? 2
-                                  : 3,
-                     value);
-    }
-    fprintf(stderr, " %*s", width, text);
-}
-
-static const char *items_unit(const vg_summary *row)
-{
-    return row->kind == VG_stack ? "samples" : "tokens";
-}
-
-static const char *verdict_color(const vg_console *console, const vg_summary *row)
-{
-    if (!console->color)
-        return "";
-    if (row->status != VG_OK)
-        return "\033[31m";
-    return strcmp(row->verdict, "stable") == 0 ? "\033[32m" : "\033[33m";
-}
-
-static void label_add(vg_summary *row, const char *text)
-{
-    size_t used = strlen(row->device);
-    snprintf(row->device + used, sizeof row->device - used, " %s", text);
-}
-
-/* A device that took one case in several settings stands there several times: what varied among
- * them is added to its name. */
-static void settings_name(vg_console *console)
-{
-    bool threads = false, bind = false, denormals = false;
-    for (size_t i = 0; i < console->count; i++)
-        for (size_t j = i + 1; j < console->count; j++) {
-            const vg_summary *a = &console->rows[i], *b = &console->rows[j];
-            if (strcmp(a->name, b->name) != 0)
-                break;
-            if (strcmp(a->device, b->device) != 0)
-                continue;
-            threads = threads || a->threads != b->threads;
-            bind = bind || strcmp(a->bind, b->bind) != 0;
-            denormals = denormals || strcmp(a->denormals, b->denormals) != 0;
-        }
-    for (size_t i = 0; i < console->count; i++) {
-        vg_summary *row = &console->rows[i];
-        char text[16];
-        snprintf(text, sizeof text, "x%lld", (long long)row->threads);
-        if (threads && row->threads > 0)
-            label_add(row, text);
-        if (bind)
-            label_add(row, row->bind);
-        if (denormals)
-            label_add(row, row->denormals);
-    }
-}
-
-static int device_width(const vg_console *console)
-{
-    int width = LEAST_DEVICE_WIDTH;
-    for (size_t i = 0; i < console->count; i++) {
-        int length = (int)strlen(console->rows[i].device);
-        width = length > width ? length : width;
-    }
-    return width;
-}
-
-/* The verdict, and how far from the loss the numbers themselves gave out. */
-static void verdict_print(const vg_console *console, const vg_summary *row)
-{
-    fprintf(stderr, "%s%s%s", verdict_color(console, row), row->verdict,
-            console->color ? "\033[0m" : "");
-    if (row->subnormal_at >= 0)
-        fprintf(stderr, ", subnormal after %lld", (long long)row->subnormal_at);
-    if (row->underflow_at >= 0)
-        fprintf(stderr, ", lost after %lld", (long long)row->underflow_at);
-}
-
-static void row_wide(const vg_console *console, const vg_summary *row, int width)
-{
-    fprintf(stderr, "  %-*s", width, row->device);
-    if (row->status != VG_OK) {
-        fprintf(stderr, " %s%s%s: %s\n", verdict_color(console, row), vg_status_name(row->status),
-                console->color ? "\033[0m" : "", row->reason);
-        return;
-    }
-    for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
-        if (console->timed & 1u << timed)
-            cell(11, row->time_s[timed] * 1e3);
-    if (console->timed) {
-        cell(9, row->gflop_per_s);
-        cell(7, row->percent_of_peak);
-        cell(9, row->items_per_s);
-    }
-    cell(8, row->rate);
-    cell(9, row->half_life);
-    fputs("  ", stderr);
-    verdict_print(console, row);
-    fputs("\n", stderr);
-}
-
-static void header_wide(const vg_console *console, int width)
-{
-    fprintf(stderr, "\n  %-*s", width, "device");
-    for (int timed = 0; timed < VG_TIMED_COUNT; timed++) {
-        char text[32];
-        snprintf(text, sizeof text, "%.12s ms", vg_timed_name((vg_timed)timed));
-        if (console->timed & 1u << timed)
-            fprintf(stderr, " %11s", strcmp(text, "bwd_weights ms") == 0 ? "bwd_wts ms" : text);
-    }
-    if (console->timed)
-        fprintf(stderr, " %9s %7s %9s", "GFLOP/s", "% peak", "items/s");
-    fprintf(stderr, " %8s %9s  %s\n", "gradient", "half-life", "verdict");
-}
-
-static void row_narrow(const vg_console *console, const vg_summary *row)
-{
-    fprintf(stderr, "  %s: %s%s%s%s%s\n", row->device, verdict_color(console, row),
-            vg_status_name(row->status), console->color ? "\033[0m" : "",
-            row->status != VG_OK ? ": " : "", row->status != VG_OK ? row->reason : "");
-    if (row->status != VG_OK)
-        return;
-    for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
-        if (console->timed & 1u << timed) {
-            fprintf(stderr, "    %-12s", vg_timed_name((vg_timed)timed));
-            cell(9, row->time_s[timed] * 1e3);
-            fputs(" ms\n", stderr);
-        }
-    if (console->timed) {
-        fputs("    rate        ", stderr);
-        cell(9, row->gflop_per_s);
-        fputs(" GFLOP/s (", stderr);
-        cell(0, row->percent_of_peak);
-        fputs(" % of peak)\n                ", stderr);
-        cell(9, row->items_per_s);
-        fprintf(stderr, " %s/s\n", items_unit(row));
-    }
-    if (row->verdict[0]) {
-        fputs("    gradient    ", stderr);
-        verdict_print(console, row);
-        fputs("\n                times", stderr);
-        cell(0, row->rate);
-        fputs(row->kind == VG_stack ? " a layer, half-life" : " a step, half-life", stderr);
-        cell(0, row->half_life);
-        fputs("\n", stderr);
-    }
-}
-
-/* Geometric mean, least and largest of time(b) / time(a) over cases that both did. */
-typedef struct ratio {
-    double mean, least, most;
-    size_t count;
-    const char *name;
-} ratio;
-
-static ratio devices_ratio(const vg_console *console, const char *a, const char *b)
-{
-    ratio r = {.least = (double)INFINITY};
-    double logs = 0;
-    vg_timed timed = main_pass(console->timed);
-    for (size_t i = 0; i < console->count; i++)
-        for (size_t j = 0; j < console->count; j++) {
-            const vg_summary *x = &console->rows[i], *y = &console->rows[j];
-            double quotient = y->time_s[timed] / x->time_s[timed];
-            if (strcmp(x->device, a) != 0 || strcmp(y->device, b) != 0 ||
-                strcmp(x->name, y->name) != 0 || !(quotient > 0) || isinf(quotient))
-                continue;
-            logs += log(quotient);
-            r.least = fmin(r.least, quotient);
-            r.most = fmax(r.most, quotient);
-            r.name = x->name;
-            r.count++;
-        }
-    r.mean = r.count ? exp(logs / (double)r.count) : (double)NAN;
-    return r;
-}
-
-/* The first two devices that did something in common. */
-static void sentence(const vg_console *console)
-{
-    for (size_t i = 1; i < console->count; i++) {
-        const char *a = console->rows[0].device, *b = console->rows[i].device;
-        if (strcmp(a, b) == 0)
-            continue;
-        ratio r = devices_ratio(console, a, b);
-        if (r.count == 0)
-            continue;
-        if (r.mean < 1) {
-            const char *swap = a;
-            a = b;
-            b = swap;
-            r = devices_ratio(console, a, b);
-        }
-        if (r.mean < 1.01)
-            fprintf(stderr, "\n%s and %s took the same time, within 1 %%.\n", a, b);
-        else if (r.count == 1)
-            fprintf(stderr, "\n%s ran %s %.3g times faster than %s.\n", a, r.name, r.mean, b);
-        else
-            fprintf(stderr,
-                    "\n%s was %.3g times faster than %s over %zu cases (geometric mean; "
-                    "%.3g to %.3g).\n",
-                    a, r.mean, b, r.count, r.least, r.most);
-        return;
-    }
-}
-
 void vg_console_finish(vg_console *console)
 {
     line_clear(console);
-    if (console->quiet || console->count == 0)
-        return;
-    bool wide = terminal_width() >= WIDE, gave_out = false;
-    settings_name(console);
-    const int width = device_width(console);
-    if (wide)
-        header_wide(console, width);
-    for (size_t i = 0; i < console->count; i++) {
-        const vg_summary *row = &console->rows[i];
-        gave_out = gave_out || row->subnormal_at >= 0 || row->underflow_at >= 0;
-        if (i == 0 || strcmp(row->name, console->rows[i - 1].name) != 0)
-            fprintf(stderr, "%s%s%s\n", console->color ? "\033[1m" : "", row->name,
-                    console->color ? "\033[0m" : "");
-        if (wide)
-            row_wide(console, row, width);
-        else
-            row_narrow(console, row);
-    }
-    if (gave_out)
-        fputs("\nsubnormal after k: k layers or steps back from the loss\n"
-              "stands the first subnormal number; lost after k: from\n"
-              "there the norm as held is off by over 1 %.\n",
-              stderr);
-    if (console->timed)
-        sentence(console);
+    if (!console->quiet && console->count > 0)
+        vg_console_table(console, terminal_width());
 }
 
 void vg_console_close(vg_console *console)

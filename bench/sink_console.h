@@ -42,13 +42,21 @@ void vg_console_progress(vg_console *console, size_t index, const char *name, co
 void vg_console_warn(vg_console *console, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Takes a case into the table: all its rows, and the decay that says most of it (null: none). A
- * failure is told at once. VG_NO_MEMORY. */
+/* Takes a case into the table: all its rows, and the decay that says most of it (null: that of
+ * the case on the same device under other threads, or none). A failure is told at once.
+ * VG_NO_MEMORY. */
 vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_status status,
                          const char *reason, const vg_result *results, size_t count,
                          const vg_decay *decay);
 
-/* The table so far, and one sentence that compares the devices. */
+/* The pass that rates are told of: a whole step where it is timed. */
+vg_timed vg_console_main_pass(unsigned timed);
+
+/* Prints the rows for a terminal of so many columns, then the sentence; adds settings that vary to
+ * the devices' names. */
+void vg_console_table(vg_console *console, int columns);
+
+/* The table so far, and one sentence that compares the fastest device with others. */
 void vg_console_finish(vg_console *console);
 void vg_console_close(vg_console *console);
 

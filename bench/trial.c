@@ -211,10 +211,12 @@ static void ask_measuring(const vg_trial *trial, vg_outcome *o, vg_question ques
 {
     double timeout = trial->options->timeout_s, start = vg_now();
     question.limit_s = timeout - o->measured_s;
-    if (question.limit_s <= 0)
-        outcome_fail(o, vg_fail(VG_TIMEOUT, "not done within --timeout=%gs", timeout));
-    else
+    if (question.limit_s > 0)
         ask(trial, o, question);
+    else
+        outcome_fail(o, vg_fail(VG_TIMEOUT, "no time left"));
+    if (o->status == VG_TIMEOUT)
+        snprintf(o->reason, sizeof o->reason, "not done within --timeout=%gs", timeout);
     o->measured_s += vg_now() - start;
 }
 

@@ -33,6 +33,8 @@ class Failures(Run):
                                       for r in bad],
                                      [(p, status, "", "") for p in ("fwd", "bwd", "train")])
                     self.assertTrue(all(r["reason"] for r in bad))
+                    self.assertEqual("not done within --timeout=1s" in {r["reason"] for r in bad},
+                                     fail == "hang")
                     self.assertEqual({r["status"] for r in rows if r not in bad}, {"ok"})
                     self.assertEqual({r["case"][-5:] for r in rows_of(self.out, "decay.csv")},
                                      {"seed2"})

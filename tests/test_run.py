@@ -128,6 +128,21 @@ class Files(Run):
         self.assertEqual((header["descr"], header["shape"]), ("<f8", (2, 8)))
         self.assertEqual(len(data), 10 + length + 2 * 8 * 8)
 
+    def test_one_profile_stands_beside_all_threads(self):
+        done = self.bench(*SMALL, "--threads=1,2")
+        rows = [line for line in done.stderr.splitlines() if line.startswith("  null x")]
+        self.assertEqual(len(rows), 2)
+        self.assertEqual(rows[0].replace("x1", "x2"), rows[1])
+        self.assertIn("null x1 was as fast as null x2, within 1 %.", done.stderr)
+
+    def test_the_fastest_device_is_compared_with_the_others(self):
+        done = self.bench(*SMALL[1:], "--device=ref,cpu.scalar,null", "--width=64", "--batch=8",
+                          "--verify=off")
+        lines = done.stderr.splitlines()
+        (line,) = [line for line in lines if "faster" in line]
+        one = r"[\d.e+]+ times faster than \S+"
+        self.assertRegex(line, rf"^(ref|cpu.scalar) was {one}, {one}\.$")
+
     def test_narrow_terminal(self):
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
