@@ -128,15 +128,19 @@ static vg_status pass_time(vg_work *work, vg_timed timed, vg_peaks *before, vg_w
     return VG_OK;
 }
 
-static vg_status pass_turn(vg_work *work, vg_timed timed, vg_peaks *before)
+/* *before: the peaks after the pass before this one, where *has_before. */
+static vg_status pass_turn(vg_work *work, vg_timed timed, vg_peaks *before, bool *has_before)
 {
     vg_wire_timed out = {.timed = (uint32_t)timed};
     vg_status status = VG_OK;
+    bool known = *has_before;
     if (work->iterations[timed] == 0) {
         status = iterations_decide(work, vg_timed_passes(timed), &work->iterations[timed]);
-        if (status == VG_OK)
-            status = peaks_take(work, before);
+        known = false;
     }
+    if (status == VG_OK && !known)
+        status = peaks_take(work, before);
+    *has_before = status == VG_OK;
     for (int i = 0; i < ATTEMPTS && status == VG_OK; i++) {
         do
             status = pass_time(work, timed, before, &out);
@@ -153,11 +157,11 @@ static vg_status pass_turn(vg_work *work, vg_timed timed, vg_peaks *before)
 
 vg_status vg_work_turn(vg_work *work, uint32_t repetition)
 {
-    vg_peaks before;
-    VG_TRY(peaks_take(work, &before));
+    vg_peaks before = peaks_unknown();
+    bool has_before = false;
     for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
         if (work->asked.timed & 1u << timed)
-            VG_TRY(pass_turn(work, (vg_timed)timed, &before));
+            VG_TRY(pass_turn(work, (vg_timed)timed, &before, &has_before));
     vg_wire_checksum answer;
     VG_TRY(vg_checksum(work->driver, work->exec, work->program, &answer.checksum));
     VG_TRY(vg_frame_write(work->out, VG_FRAME_CHECKSUM, &answer, NULL, 0));
