@@ -85,18 +85,31 @@ static int device_width(const vg_console *console)
     return width;
 }
 
-/* The verdict, and how far from the loss the numbers themselves gave out. */
-static void verdict_print(const vg_console *console, const vg_summary *row)
+/* How far from the loss the numbers themselves gave out: ", subnormal after 9". */
+static void gave_out_text(const vg_summary *row, char out[80])
 {
-    fprintf(stderr, "%s%s%s", verdict_color(console, row), row->verdict,
-            console->color ? "\033[0m" : "");
+    int used = 0;
+    out[0] = 0;
     if (row->subnormal_at >= 0)
-        fprintf(stderr, ", subnormal after %lld", (long long)row->subnormal_at);
+        used = snprintf(out, 80, ", subnormal after %lld", (long long)row->subnormal_at);
     if (row->underflow_at >= 0)
-        fprintf(stderr, ", lost after %lld", (long long)row->underflow_at);
+        snprintf(out + used, 80 - (size_t)used, ", lost after %lld", (long long)row->underflow_at);
 }
 
-static void row_wide(const vg_console *console, const vg_summary *row, int width)
+/* The verdict, and what gave out, on a line of its own where `used` columns leave no room. */
+static void verdict_print(const vg_console *console, const vg_summary *row, int used, int columns)
+{
+    char gave_out[80];
+    gave_out_text(row, gave_out);
+    fprintf(stderr, "%s%s%s", verdict_color(console, row), row->verdict,
+            console->color ? "\033[0m" : "");
+    if (used + (int)(strlen(row->verdict) + strlen(gave_out)) <= columns)
+        fputs(gave_out, stderr);
+    else
+        fprintf(stderr, "\n%*s%s", used < columns / 2 ? used : columns / 2, "", gave_out + 2);
+}
+
+static void row_wide(const vg_console *console, const vg_summary *row, int width, int columns)
 {
     fprintf(stderr, "  %-*s", width, row->device);
     if (row->status != VG_OK) {
@@ -115,7 +128,10 @@ static void row_wide(const vg_console *console, const vg_summary *row, int width
     cell(8, row->rate);
     cell(9, row->half_life);
     fputs("  ", stderr);
-    verdict_print(console, row);
+    int used = 2 + width + (console->timed ? 28 : 0) + 21;
+    for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
+        used += console->timed & 1u << timed ? 12 : 0;
+    verdict_print(console, row, used, columns);
     fputs("\n", stderr);
 }
 
@@ -133,7 +149,7 @@ static void header_wide(const vg_console *console, int width)
     fprintf(stderr, " %8s %9s  %s\n", "gradient", "half-life", "verdict");
 }
 
-static void row_narrow(const vg_console *console, const vg_summary *row)
+static void row_narrow(const vg_console *console, const vg_summary *row, int columns)
 {
     fprintf(stderr, "  %s: %s%s%s%s%s\n", row->device, verdict_color(console, row),
             vg_status_name(row->status), console->color ? "\033[0m" : "",
@@ -157,7 +173,7 @@ static void row_narrow(const vg_console *console, const vg_summary *row)
     }
     if (row->verdict[0]) {
         fputs("    gradient    ", stderr);
-        verdict_print(console, row);
+        verdict_print(console, row, 16, columns);
         fputs("\n                times", stderr);
         cell(0, row->rate);
         fputs(row->kind == VG_stack ? " a layer, half-life" : " a step, half-life", stderr);
@@ -215,7 +231,7 @@ static const char *fastest_device(const vg_console *console)
 
 static void ratio_print(const ratio *r, const char *other, bool first)
 {
-    fputs(first ? " was" : ",", stderr);
+    fputs(first ? " was" : ",\n   ", stderr);
     if (r->mean < 1.01)
         fprintf(stderr, " as fast as %s, within 1 %%", other);
     else
@@ -259,9 +275,9 @@ void vg_console_table(vg_console *console, int columns)
             fprintf(stderr, "%s%s%s\n", console->color ? "\033[1m" : "", row->name,
                     console->color ? "\033[0m" : "");
         if (wide)
-            row_wide(console, row, width);
+            row_wide(console, row, width, columns);
         else
-            row_narrow(console, row);
+            row_narrow(console, row, columns);
     }
     if (gave_out)
         fputs("\nsubnormal after k: k layers or steps back from the loss\n"

@@ -51,6 +51,19 @@ static uint64_t extra_bytes(const vg_work *work)
     return work->driver->extra_bytes ? work->driver->extra_bytes(work->device, work->program) : 0;
 }
 
+/* What a long sequence takes beside the arena: the program itself, its slots here, in the device
+ * and in verification, and the largest tensor as doubles while it is filled or read. */
+static uint64_t host_bytes(const vg_program *program)
+{
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < program->tensor_count; i++) {
+        uint64_t elements = program->tensors[i].mat.rows * program->tensors[i].mat.cols;
+        largest = elements > largest ? elements : largest;
+    }
+    return program->op_count * sizeof(vg_op) + UINT64_C(3) * program->slot_count * sizeof(vg_slot) +
+           largest * sizeof(double);
+}
+
 vg_status vg_work_begin(vg_work *work, const vg_wire_case *asked, const char *dump)
 {
     vg_work_end(work);
@@ -63,7 +76,7 @@ vg_status vg_work_begin(vg_work *work, const vg_wire_case *asked, const char *du
                          .host = !work->driver->own_memory};
     VG_TRY(vg_lower_bytes(&work->model, &plain, &size.memory_bytes));
     size.memory_bytes += extra_bytes(work);
-    size.bytes = work->program->arena_bytes + extra_bytes(work);
+    size.bytes = work->program->arena_bytes + extra_bytes(work) + host_bytes(work->program);
     return vg_frame_write(work->out, VG_FRAME_SIZE, &size, NULL, 0);
 }
 

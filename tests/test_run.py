@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
 import struct
 import subprocess
@@ -138,15 +139,25 @@ class Files(Run):
     def test_the_fastest_device_is_compared_with_the_others(self):
         done = self.bench(*SMALL[1:], "--device=ref,cpu.scalar,null", "--width=64", "--batch=8",
                           "--verify=off")
-        lines = done.stderr.splitlines()
-        (line,) = [line for line in lines if "faster" in line]
         one = r"[\d.e+]+ times faster than \S+"
-        self.assertRegex(line, rf"^(ref|cpu.scalar) was {one}, {one}\.$")
+        self.assertRegex(done.stderr, rf"\n(ref|cpu.scalar) was {one},\n    {one}\.\n")
 
-    def test_narrow_terminal(self):
+    def test_a_table_fits_its_terminal(self):
+        for columns in (80, 110, 120, 160):
+            shutil.rmtree(self.out, ignore_errors=True)
+            text = self.terminal(columns, "--device=ref", "--activation=sigmoid", "--depth=600",
+                                 "--width=4", "--batch=2", "--verify=off", *QUICK)
+            lines = [re.sub("\033[^mK]*[mK]", "", line) for line in text]
+            self.assertTrue(any("lost after" in line for line in lines), text)
+            for line in lines:
+                if self.out not in line:
+                    self.assertLessEqual(len(line), columns, line)
+
+    def terminal(self, columns, *arguments):
+        """The lines of stderr on a terminal that wide."""
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-        subprocess.run([PROGRAM, *SMALL, f"--out={self.out}"], stderr=slave, check=True)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        subprocess.run([PROGRAM, *arguments, f"--out={self.out}"], stderr=slave, check=True)
         os.close(slave)
         text = b""
         try:
@@ -155,8 +166,12 @@ class Files(Run):
         except OSError:
             pass
         os.close(master)
-        lines = [line.split("\r")[-1] for line in text.decode().replace("\r\n", "\n").split("\n")]
-        self.assertIn("\033[", text.decode())
+        return [line.split("\r")[-1] for line in
+                text.decode().replace("\r\n", "\n").split("\n")]
+
+    def test_narrow_terminal(self):
+        lines = self.terminal(60, *SMALL)
+        self.assertTrue(any("\033[" in line for line in lines))
         self.assertTrue(any("GFLOP/s" in line for line in lines))
         for line in lines:
             if self.out not in line and "/seed" not in line:
