@@ -102,9 +102,10 @@ static vg_status check_areas(vg_verifier *v, output *o, const vg_ref_area *areas
                       .read = vg_rows_get,
                       .context = &v->rows};
     const uint64_t elements = vg_ref_area_elements(&ask);
-    double *value = malloc(2 * (size_t)elements * sizeof *value), *tolerance = value + elements;
+    double *value = malloc(2 * (size_t)elements * sizeof *value);
     if (!value)
         VG_FAIL(VG_NO_MEMORY, "verify: no memory for %" PRIu64 " references", elements);
+    double *tolerance = value + elements;
     vg_status status = vg_ref_evaluate(&ask, value, tolerance);
     uint64_t n = 0;
     for (size_t i = 0; i < count && status == VG_OK && v->rows.status == VG_OK; i++)
