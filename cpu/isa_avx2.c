@@ -1,6 +1,6 @@
 /* Every kernel for the instruction set avx2. */
 #include "simd/avx2.h"
 
-#include "simd/math.inc"
+#include "vg/elementary.h"
 
 #include "kernels.inc"

@@ -1,6 +1,6 @@
 /* Every kernel for the instruction set avx512. */
 #include "simd/avx512.h"
 
-#include "simd/math.inc"
+#include "vg/elementary.h"
 
 #include "kernels.inc"

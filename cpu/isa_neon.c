@@ -1,6 +1,6 @@
 /* Every kernel for the instruction set neon. */
 #include "simd/neon.h"
 
-#include "simd/math.inc"
+#include "vg/elementary.h"
 
 #include "kernels.inc"

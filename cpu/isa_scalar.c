@@ -1,6 +1,6 @@
 /* Every kernel for the instruction set scalar. */
 #include "simd/scalar.h"
 
-#include "simd/math.inc"
+#include "vg/elementary.h"
 
 #include "kernels.inc"

@@ -1,7 +1,19 @@
-/* sigmoid and tanh over the vector vocabulary: correctly rounded operations alone (+ - · / fma and
- * bit moves), so every instruction set gives the same bits. NaN stays NaN. Worst error against
- * double over all floats, as tests/test_math.c --slow finds it: sigmoid 1.75 ULP, tanh 1.97 ULP
- * (of the exact value's binade; in the subnormals 2^-149). */
+/* sigmoid and tanh over the vector type `vf`: correctly rounded operations alone (+ - · / fma and
+ * bit moves), so every instruction set, and every GPU, gives the same bits. NaN stays NaN. Worst
+ * error against double over all floats, as tests/test_math.c --slow finds it: sigmoid 1.75 ULP,
+ * tanh 1.97 ULP (of the exact value's binade; in the subnormals 2^-149).
+ * Before including, define `vf`, lanes of float with their operators + - * / (unary minus too),
+ * and:
+ *   vf_set1(c)              every lane c
+ *   vf_fma(a, b, c)         a·b + c, rounded once
+ *   vf_max(a, b), vf_min(a, b)   a > b ? a : b, a < b ? a : b: b where either is NaN
+ *   vf_abs(v), vf_copysign(a, b) |a| with the sign of b
+ *   vf_bits(v), vi_float(i)      the same bits as integers, and back
+ *   vi_shift_left(i, by)    of all 32 bits
+ * VF_FN is what a function is declared with (static inline by default). */
+#ifndef VF_FN
+#define VF_FN static inline
+#endif
 
 /* x = n·ln 2 + r, |r| <= ln 2 / 2: returns p with e^x = 2^n (1 + p), p = e^r - 1 relatively
  * accurate for small r; *scale = 2^(n + lift). Polynomial: minimax in relative error, 2^-26. For
