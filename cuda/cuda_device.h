@@ -45,6 +45,14 @@ struct vg_device {
     bool lost;     /* an error stayed: nothing more is asked of it */
 };
 
+/* cuda_device.c: what the peers' drivers share. Their devices are named FAMILY:N; `info` needs its
+ * name and index alone. */
+vg_status vg_cuda_list(const char *family, vg_device_info *out, size_t capacity, size_t *count);
+vg_status vg_cuda_open(const vg_device_info *info, const vg_device_options *options,
+                       vg_device **out);
+void vg_cuda_close(vg_device *device);
+void vg_cuda_applied(vg_device *device, vg_device_applied *out);
+
 /* Fails with the call's name and the runtime's words: VG_NO_MEMORY, VG_UNSUPPORTED, or, where the
  * error stays, VG_DEVICE_LOST. `device` may be null. */
 vg_status vg_cuda_check(vg_device *device, cudaError_t error, const char *call);
@@ -61,6 +69,8 @@ typedef struct vg_launch {
     vg_launch_kind kind;
     const void *arguments;
 } vg_launch;
+/* VG_UNSUPPORTED where the chip has not the shared memory; no blocks: nothing is launched. What the
+ * kernel does wrong is found by whoever waits for the stream. */
 vg_status vg_launch_kernel(vg_device *device, cudaStream_t stream, const vg_launch *launch);
 
 /* Blocks that cover `items` at `each` a block, at most what keeps the chip busy several times. */

@@ -41,6 +41,17 @@ static inline vg_window vg_exec_window(const vg_exec *exec, vg_mat m)
     return (vg_window){vg_exec_at(exec, m), m.rows, m.cols, m.ld};
 }
 
+/* cuda_exec.c: the rows of the driver's table. */
+uint64_t vg_cuda_extra_bytes(vg_device *device, const vg_program *program);
+vg_status vg_cuda_load(vg_device *device, const vg_model *model, const vg_program *program,
+                       vg_exec **out);
+void vg_cuda_unload(vg_exec *exec);
+vg_status vg_cuda_choice(vg_exec *exec, char *out, size_t size);
+vg_status vg_cuda_write(vg_exec *exec, vg_mat to, const double *from);
+vg_status vg_cuda_read(vg_exec *exec, vg_mat from, double *to);
+vg_status vg_cuda_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds);
+vg_status vg_cuda_slots(vg_exec *exec, vg_slot *out);
+
 /* A recurrence's regime, one table row each for L, M and S; cuda_scan.c picks among them. */
 typedef struct vg_scan_regime {
     vg_regime regime;
