@@ -33,12 +33,12 @@ typedef struct vg_derivative_args {
 vg_kernel vg_derivative_kernel(vg_dtype storage);
 
 /* sums [1, O] fp32 = column sums of dz [R, O], in an order that depends on the shape alone: first
- * every block of vg_column_sums_rows() rows leaves its sums in `parts` [blocks, O] fp32 (one block:
- * straight in sums), then the second kernel adds those. */
+ * every vg_column_sums_rows(R) rows leave their sums in a row of `parts` fp32 (one row: straight in
+ * sums), then the second kernel adds those. At most 512 rows of parts. */
 typedef struct vg_column_sums_args {
     vg_window dz, parts, sums;
 } vg_column_sums_args;
-uint64_t vg_column_sums_rows(void);
+uint64_t vg_column_sums_rows(uint64_t rows);
 vg_kernel vg_column_sums_kernel(vg_dtype storage);
 vg_kernel vg_column_sums_add_kernel(void);
 
