@@ -42,6 +42,7 @@ struct vg_device {
     vg_gemm_library *gemm;
     vg_gemm_traits traits;
     vg_nvml *nvml; /* null: absent */
+    void *peer;    /* what a peer's driver keeps with it; freed by that driver */
     bool lost;     /* an error stayed: nothing more is asked of it */
 };
 
