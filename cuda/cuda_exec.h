@@ -7,8 +7,21 @@
 #include "cuda_gemm.h"
 #include "scan_kernels.h"
 
-/* An op made ready; what it is made of belongs to the file that runs its kind. */
-typedef struct vg_prepared vg_prepared;
+typedef struct vg_scan_regime vg_scan_regime;
+
+/* An op made ready. */
+typedef struct vg_prepared {
+    const vg_gemm *gemm; /* of a dense op; the exec's */
+    bool kernel;         /* a dense op with a kernel of our own beside the product */
+    const vg_scan_regime *regime;
+    void *plan; /* of a scan, its regime's own */
+} vg_prepared;
+
+/* A product of the program; ops of equal shapes share one. */
+typedef struct vg_shared_gemm {
+    vg_gemm_shape shape;
+    vg_gemm *gemm; /* null: the library has none */
+} vg_shared_gemm;
 
 struct vg_exec {
     vg_device *device;
@@ -16,9 +29,13 @@ struct vg_exec {
     unsigned char *arena;                  /* device memory */
     unsigned char *scratch, *side_scratch; /* of the two streams: shared by their ops in turn */
     uint64_t scratch_bytes, side_scratch_bytes;
-    void *work, *side_work;  /* of the products */
-    vg_slot *slots;          /* device memory, program->slot_count */
-    vg_prepared *prepared;   /* op_count */
+    void *work, *side_work;   /* of the products */
+    vg_slot *slots;           /* device memory, program->slot_count */
+    unsigned char *staging;   /* pinned host memory */
+    cudaEvent_t forked, done; /* side waits for the stream; the stream waits for side */
+    vg_prepared *prepared;    /* op_count */
+    vg_shared_gemm *gemms;
+    uint32_t gemm_count, gemm_capacity;
     struct vg_graph *graphs; /* one a set of passes that has been run */
 };
 
@@ -26,7 +43,7 @@ struct vg_exec {
 typedef struct vg_issue {
     vg_exec *exec;
     const vg_op *op;
-    vg_prepared *prepared;
+    const vg_prepared *prepared;
     cudaStream_t stream;
     unsigned char *scratch;
     void *work;
@@ -41,7 +58,32 @@ static inline vg_window vg_exec_window(const vg_exec *exec, vg_mat m)
     return (vg_window){vg_exec_at(exec, m), m.rows, m.cols, m.ld};
 }
 
-/* cuda_exec.c: the rows of the driver's table. */
+/* A recurrence's regime, one table row each for L, M and S; cuda_scan.c picks among them. */
+struct vg_scan_regime {
+    vg_regime regime;
+    const char *name; /* "L" "M" "S" */
+    /* Whether it can run this scan on this chip; the reason where it cannot. */
+    vg_status (*fits)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    /* Seconds of the whole scan by its cost model. */
+    double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    /* Bytes of scratch while it runs. */
+    uint64_t (*scratch)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    /* Makes what issuing needs (products, a plan) and frees it; *plan may stay null. Either may be
+     * null: nothing is to be made. */
+    vg_status (*make)(vg_exec *exec, const vg_op *op, void **plan);
+    void (*release)(void *plan);
+    /* The scan, forward or backward. */
+    vg_status (*issue)(const vg_issue *issue, void *plan);
+    /* Nodes that it adds to a graph. */
+    uint64_t (*nodes)(const vg_op *op);
+    /* "" or words for the column `algorithm`, "units=8 blocks=64 weights=shared". */
+    void (*words)(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
+                  size_t size);
+};
+
+extern const vg_scan_regime vg_scan_l, vg_scan_m, vg_scan_s;
+
+/* What a driver calls, as vg_driver says of its members (cuda_exec.c, cuda_graph.c: run). */
 uint64_t vg_cuda_extra_bytes(vg_device *device, const vg_program *program);
 vg_status vg_cuda_load(vg_device *device, const vg_model *model, const vg_program *program,
                        vg_exec **out);
@@ -52,29 +94,26 @@ vg_status vg_cuda_read(vg_exec *exec, vg_mat from, double *to);
 vg_status vg_cuda_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds);
 vg_status vg_cuda_slots(vg_exec *exec, vg_slot *out);
 
-/* A recurrence's regime, one table row each for L, M and S; cuda_scan.c picks among them. */
-typedef struct vg_scan_regime {
-    vg_regime regime;
-    const char *name; /* "L" "M" "S" */
-    /* Whether it can run this scan on this chip; the reason where it cannot. */
-    vg_status (*fits)(const vg_device *device, const vg_op *op, vg_dtype storage);
-    /* Seconds of the whole scan by its cost model. */
-    double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype storage);
-    /* Bytes of scratch while it runs. */
-    uint64_t (*scratch)(const vg_device *device, const vg_op *op, vg_dtype storage);
-    /* Makes what issuing needs (products, a plan) and frees it; *plan may stay null. */
-    vg_status (*make)(vg_exec *exec, const vg_op *op, void **plan);
-    void (*release)(void *plan);
-    /* The scan, forward or backward. */
-    vg_status (*issue)(const vg_issue *issue, void *plan);
-    /* Nodes that it adds to a graph. */
-    uint64_t (*nodes)(const vg_op *op);
-    /* "" or words for the column `algorithm`, "units=8 blocks=64 weights=shared". */
-    void (*words)(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size);
-} vg_scan_regime;
+/* The exec's product of that shape; VG_UNSUPPORTED where the library has none. */
+vg_status vg_exec_gemm(vg_exec *exec, const vg_gemm_shape *shape, const vg_gemm **out);
+/* The largest power of two, at most 256, that divides the offsets of all the windows, and of their
+ * rows, in the arena; absent windows do not count. */
+uint32_t vg_exec_alignment(const vg_mat *const *mats, size_t count);
 
-extern const vg_scan_regime vg_scan_l, vg_scan_m, vg_scan_s;
+/* What an op's kind must say of it: bytes of scratch, and nodes in a graph at most. */
+uint64_t vg_op_scratch(const vg_device *device, const vg_program *program, const vg_op *op);
+uint64_t vg_op_nodes(const vg_exec *exec, const vg_op *op);
+vg_status vg_op_issue(const vg_issue *issue);
+
+/* cuda_dense.c */
+uint64_t vg_dense_scratch(const vg_program *program, const vg_op *op);
+vg_status vg_dense_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out);
+vg_status vg_dense_issue(const vg_issue *issue);
+
+/* cuda_signals.c: LOSS, CLIP, MEASURE, CENSUS, RESCALE */
+uint64_t vg_signal_scratch(const vg_op *op);
+uint64_t vg_signal_nodes(const vg_op *op);
+vg_status vg_signal_issue(const vg_issue *issue);
 
 /* cuda_scan.c: the regime of a scan, as asked for or the cheapest that fits. */
 vg_status vg_scan_pick(const vg_device *device, const vg_op *op, vg_dtype storage,
