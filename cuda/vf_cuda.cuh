@@ -63,4 +63,13 @@ VF_FN vf vf_select_nan(vf z, vf a, vf b)
 
 #include "vg/cells.h"
 
+/* What cells.def says of a cell, for a kernel to whom the kind is a constant. */
+template <vg_model_kind kind> struct cell_shape;
+#define VG_CELL(id, gates_, states_, kept_, differ_, takes, forget)                                \
+    template <> struct cell_shape<VG_##id> {                                                       \
+        enum { gates = gates_, states = states_, kept = kept_, differ = differ_ };                 \
+    };
+#include "vg/cells.def"
+#undef VG_CELL
+
 #endif
