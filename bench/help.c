@@ -75,6 +75,8 @@ void vg_options_version(FILE *to)
     fprintf(to, "libraries: hwloc %s, Google Benchmark %s\n",
             b->hwloc[0] != '\0' ? b->hwloc : "none",
             b->benchmark[0] != '\0' ? b->benchmark : "none");
+    if (b->parts[0] != '\0')
+        fprintf(to, "devices' parts: %s\n", b->parts);
     fprintf(to, "devices:");
     for (const vg_driver *const *d = vg_drivers(); *d != NULL; d++)
         fprintf(to, " %s", (*d)->family);

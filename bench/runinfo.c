@@ -59,9 +59,9 @@ static uint64_t hardware_hash(const vg_facts *machine)
 static uint64_t build_hash(void)
 {
     const vg_build_info *build = vg_build_info_get();
-    const char *const parts[] = {build->version,  build->commit, build->dirty ? "dirty" : "",
-                                 build->compiler, build->flags,  build->hwloc,
-                                 build->benchmark};
+    const char *const parts[] = {build->version,   build->commit, build->dirty ? "dirty" : "",
+                                 build->compiler,  build->flags,  build->hwloc,
+                                 build->benchmark, build->parts};
     uint64_t hash = hash_start;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         hash = hash_add(hash, parts[i]);
@@ -119,10 +119,11 @@ static json_t *facts_json(const vg_facts *facts)
 static json_t *build_json(void)
 {
     const vg_build_info *build = vg_build_info_get();
-    return json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s}", "version", build->version,
+    return json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s}", "version", build->version,
                      "commit", build->commit, "dirty", (int)build->dirty, "compiler",
                      build->compiler, "flags", build->flags, "hwloc", build->hwloc,
-                     "google_benchmark", build->benchmark, "jansson", jansson_version_str());
+                     "google_benchmark", build->benchmark, "parts", build->parts, "jansson",
+                     jansson_version_str());
 }
 
 static json_t *device_json(const vg_device_facts *device)
