@@ -1,0 +1,20 @@
+# The same sources, kernels too, compiled by the C and C++ compilers against tests/cuda_emulation, so
+# that the tests run every kernel on a machine without a GPU. The toolkit's headers are all that is
+# needed: VG_CUDA_INCLUDE.
+set(emulation ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
+find_path(VG_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda/include REQUIRED
+          DOC "Where the CUDA toolkit's headers are")
+file(GLOB host_sources CONFIGURE_DEPENDS *.c)
+file(GLOB kernel_sources CONFIGURE_DEPENDS *.cu)
+list(REMOVE_ITEM host_sources ${CMAKE_CURRENT_SOURCE_DIR}/library.c)
+file(GLOB emulation_sources CONFIGURE_DEPENDS ${emulation}/*.cc)
+add_library(vg_cuda STATIC ${host_sources} ${kernel_sources} ${emulation_sources})
+set_source_files_properties(${kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -xc++)
+target_include_directories(vg_cuda PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${emulation})
+target_include_directories(vg_cuda SYSTEM PUBLIC ${VG_CUDA_INCLUDE})
+target_link_libraries(vg_cuda PUBLIC vg_core vg_flags m)
+target_compile_definitions(vg_cuda PUBLIC VG_CUDA_EMULATED
+                           PRIVATE VG_VERSION="${PROJECT_VERSION}" VG_CUDA_CODE="sm_80 sm_90 sm_100")
+if(whole AND EXISTS ${emulation}/cublaslt.cc)
+  set_property(GLOBAL APPEND PROPERTY VG_DRIVERS cuda,vg_cuda)
+endif()
