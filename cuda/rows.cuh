@@ -61,6 +61,17 @@ VG_DEVICE void store_some(T *at, uint32_t count, bool whole, const float *from)
             from_float(from[i], at + i);
 }
 
+/* Packs of n that hold `cols` columns. */
+VG_DEVICE uint32_t packs_in(uint32_t cols, uint32_t n)
+{
+    return cols / n + (cols % n != 0);
+}
+
+/* Numbers of type T in 16 bytes. */
+template <typename T> struct pack_of {
+    enum { n = 16 / sizeof(T) };
+};
+
 /* Division with the short instruction sequence where it will do. */
 VG_DEVICE uint64_t divide(uint64_t a, uint64_t b)
 {
@@ -90,6 +101,20 @@ VG_DEVICE void walk_on(walk *w)
     bool turns = col >= w->cols;
     w->row += w->row_step + turns;
     w->col = (uint32_t)(turns ? col - w->cols : col);
+}
+/* The next item as a place in a window whose rows of `cols` columns are walked n at a time: its
+ * first column and how many there are; none beyond the last row. */
+struct place {
+    uint64_t row;
+    uint32_t col, count;
+};
+VG_DEVICE place walk_take(walk *w, uint32_t cols, uint32_t n)
+{
+    place at = {w->row, w->col * n, 0};
+    if (w->row < w->rows)
+        at.count = (uint32_t)least(cols - at.col, n);
+    walk_on(w);
+    return at;
 }
 /* All of them, shared out to the threads of the grid. */
 VG_DEVICE walk walk_grid(uint64_t rows, uint32_t cols)
