@@ -7,6 +7,9 @@
 #include "cuda_gemm.h"
 #include "scan_kernels.h"
 
+/* Bytes of pinned host memory through which windows travel. */
+enum { VG_STAGING_BYTES = 4 << 20 };
+
 typedef struct vg_scan_regime vg_scan_regime;
 
 /* An op made ready. */
@@ -100,13 +103,12 @@ vg_status vg_exec_gemm(vg_exec *exec, const vg_gemm_shape *shape, const vg_gemm 
  * rows, in the arena; absent windows do not count. */
 uint32_t vg_exec_alignment(const vg_mat *const *mats, size_t count);
 
-/* What an op's kind must say of it: bytes of scratch, and nodes in a graph at most. */
-uint64_t vg_op_scratch(const vg_device *device, const vg_program *program, const vg_op *op);
-uint64_t vg_op_nodes(const vg_exec *exec, const vg_op *op);
-vg_status vg_op_issue(const vg_issue *issue);
+/* An op of whatever kind: nodes in a graph at most, and its issue. */
+uint64_t vg_cuda_op_nodes(const vg_exec *exec, const vg_op *op);
+vg_status vg_cuda_op_issue(const vg_issue *issue);
 
 /* cuda_dense.c */
-uint64_t vg_dense_scratch(const vg_program *program, const vg_op *op);
+uint64_t vg_dense_scratch(const vg_op *op);
 vg_status vg_dense_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out);
 vg_status vg_dense_issue(const vg_issue *issue);
 

@@ -1,0 +1,205 @@
+/* Regime L of a recurrence: a product of the library and one kernel a step. It takes any size, and
+ * wins where a step's product is large enough to hide two launches. */
+#include "cuda_exec.h"
+
+#include <stdlib.h>
+
+/* A scratch window's rows begin on 64 bytes. */
+enum { ROW_FLOATS = 16 };
+
+static uint64_t round_up(uint64_t n, uint64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static bool is_forward(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD;
+}
+
+static vg_mat weight_of(const vg_op *op)
+{
+    return is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
+}
+
+/* Columns of a step's product: [B, G·H] forward, [B, H] back. */
+static uint64_t product_cols(const vg_op *op)
+{
+    return is_forward(op) ? weight_of(op).rows : weight_of(op).cols;
+}
+
+static uint64_t steps_of(const vg_op *op)
+{
+    return op->t1 - op->t0;
+}
+
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    (void)device, (void)op, (void)storage;
+    return VG_OK;
+}
+
+/* Two launches in a graph, 1.3 µs each and as much again until a product's first tile is loaded;
+ * or the weights from the second level at 40 GB/s a multiprocessor; or the multiply-adds of 128
+ * lanes at 1.5 GHz, of tensor cores eight times those, two thirds reached. */
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    const double chip = device->chip.multiprocessors;
+    const double weights = (double)weight_of(op).rows * weight_of(op).cols;
+    const double bytes = weights * (double)vg_dtype_size(storage) / (chip * 40e9);
+    const double rate = chip * 128 * 1.5e9 * 2 / 3 * (storage == VG_BF16 ? 8 : 1);
+    const double flop = weights * op->batch / rate;
+    return (double)steps_of(op) * (4e-6 + (bytes > flop ? bytes : flop));
+}
+
+/* The product, and backward what comes back into the states. */
+static uint64_t product_floats(const vg_op *op)
+{
+    return op->batch * round_up(product_cols(op), ROW_FLOATS);
+}
+
+static uint64_t carry_floats(const vg_op *op)
+{
+    return op->batch * round_up(weight_of(op).cols, ROW_FLOATS);
+}
+
+static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    (void)device, (void)storage;
+    const uint64_t carries = is_forward(op) ? 0 : VG_MAX_STATES * carry_floats(op);
+    return (product_floats(op) + carries) * sizeof(float);
+}
+
+/* The plan is the product that all steps share. */
+static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
+{
+    const vg_mat weight = weight_of(op);
+    const vg_mat from = is_forward(op) ? op->scan_fwd.y : op->scan_bwd.dgates_h;
+    const vg_mat step = vg_mat_rows(from, op->batch, 2); /* a step's rows begin where these do */
+    const vg_mat *mats[] = {&from, &step, &weight};
+    const vg_gemm_shape shape = {.m = op->batch,
+                                 .n = product_cols(op),
+                                 .k = is_forward(op) ? weight.cols : weight.rows,
+                                 .lda = from.ld,
+                                 .ldb = weight.ld,
+                                 .ldd = round_up(product_cols(op), ROW_FLOATS),
+                                 .transpose_b = is_forward(op),
+                                 .tf32 = exec->program->model.dtype == VG_TF32,
+                                 .ab = weight.dtype,
+                                 .d = VG_FP32,
+                                 .alignment = vg_exec_alignment(mats, 3)};
+    const vg_gemm *gemm;
+    const vg_gemm **made = malloc(sizeof *made);
+    if (!made)
+        VG_FAIL(VG_NO_MEMORY, "no memory for the plan of a scan");
+    vg_status status = vg_exec_gemm(exec, &shape, &gemm);
+    if (status != VG_OK) {
+        free(made);
+        return status;
+    }
+    *made = gemm;
+    *plan = made;
+    return VG_OK;
+}
+
+static vg_window product_window(const vg_issue *issue)
+{
+    const uint64_t cols = product_cols(issue->op);
+    return (vg_window){issue->scratch, issue->op->batch, (uint32_t)cols,
+                       (uint32_t)round_up(cols, ROW_FLOATS)};
+}
+
+static vg_status product(const vg_issue *issue, const vg_gemm *gemm, const void *rows)
+{
+    return vg_gemm_issue(gemm, issue->stream, issue->work, rows,
+                         vg_exec_at(issue->exec, weight_of(issue->op)), NULL, issue->scratch, NULL);
+}
+
+static vg_status launch(const vg_issue *issue, vg_kernel kernel, const void *arguments)
+{
+    vg_device *device = issue->exec->device;
+    const uint64_t items = (uint64_t)issue->op->batch * weight_of(issue->op).cols;
+    return vg_launch_kernel(device, issue->stream,
+                            &(vg_launch){.kernel = kernel,
+                                         .blocks = vg_blocks_for(device, items, kernel.threads),
+                                         .threads = kernel.threads,
+                                         .arguments = arguments});
+}
+
+/* Row t·B + b of a window of all steps; -1 of y: the initial state. */
+static const unsigned char *step_rows(const vg_exec *exec, vg_mat m, uint64_t t, uint32_t batch)
+{
+    return (const unsigned char *)vg_exec_at(exec, m) + t * batch * m.ld * vg_dtype_size(m.dtype);
+}
+
+static vg_status forward(const vg_issue *issue, const vg_gemm *gemm)
+{
+    const vg_exec *exec = issue->exec;
+    const vg_op *op = issue->op;
+    const vg_mat y = op->scan_fwd.y;
+    const vg_kernel kernel = vg_scan_step_fwd_kernel(op->cell, exec->program->storage);
+    vg_scan_fwd_args args;
+    vg_scan_fwd_arguments(exec, op, &args);
+    args.product = product_window(issue);
+    const uint64_t step_bytes = op->batch * y.ld * vg_dtype_size(y.dtype);
+    for (uint64_t t = op->t0; t < op->t1; t++) {
+        args.t0 = t;
+        VG_TRY(product(issue, gemm, step_rows(exec, y, t, op->batch) - step_bytes));
+        VG_TRY(launch(issue, kernel, &args));
+    }
+    return VG_OK;
+}
+
+static vg_status backward(const vg_issue *issue, const vg_gemm *gemm)
+{
+    const vg_exec *exec = issue->exec;
+    const vg_op *op = issue->op;
+    const vg_kernel kernel = vg_scan_step_bwd_kernel(op->cell, exec->program->storage);
+    const uint32_t units = weight_of(op).cols, ld = (uint32_t)round_up(units, ROW_FLOATS);
+    vg_scan_bwd_args args;
+    vg_scan_bwd_arguments(exec, op, &args);
+    float *carry = (float *)(void *)issue->scratch + product_floats(op);
+    for (int i = 0; i < VG_MAX_STATES; i++, carry += carry_floats(op))
+        args.carry[i] = (vg_window){carry, op->batch, units, ld};
+    for (uint64_t t = op->t1; t > op->t0; t--) {
+        args.step = t - 1;
+        VG_TRY(launch(issue, kernel, &args));
+        VG_TRY(product(issue, gemm, step_rows(exec, op->scan_bwd.dgates_h, t - 1, op->batch)));
+        args.product = product_window(issue);
+    }
+    args.step = op->t0 - 1;
+    return launch(issue, kernel, &args);
+}
+
+static vg_status issue_scan(const vg_issue *issue, void *plan)
+{
+    const vg_gemm *gemm = *(const vg_gemm **)plan;
+    return is_forward(issue->op) ? forward(issue, gemm) : backward(issue, gemm);
+}
+
+/* The library may split a product in two, and add it up. */
+static uint64_t nodes(const vg_op *op)
+{
+    return 3 * steps_of(op) + 1;
+}
+
+static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
+                  size_t size)
+{
+    (void)device, (void)op, (void)storage;
+    if (size)
+        out[0] = 0;
+}
+
+const vg_scan_regime vg_scan_l = {
+    .regime = VG_REGIME_L,
+    .name = "L",
+    .fits = fits,
+    .cost_s = cost_s,
+    .scratch = scratch,
+    .make = make,
+    .release = free,
+    .issue = issue_scan,
+    .nodes = nodes,
+    .words = words,
+};
