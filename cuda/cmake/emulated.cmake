@@ -10,6 +10,18 @@ list(REMOVE_ITEM host_sources ${CMAKE_CURRENT_SOURCE_DIR}/library.c)
 file(GLOB emulation_sources CONFIGURE_DEPENDS ${emulation}/*.cc)
 add_library(vg_cuda STATIC ${host_sources} ${kernel_sources} ${emulation_sources})
 set_source_files_properties(${kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -xc++)
+# What switches between the stacks of threads tells the sanitizers so; instrumented itself, it would
+# confuse them, and its own loads and stores are no kernel's.
+set(emulation_tells "")
+if(VG_SANITIZE MATCHES address)
+  set(emulation_tells -DEMU_ASAN)
+elseif(VG_SANITIZE MATCHES thread)
+  set(emulation_tells -DEMU_TSAN)
+endif()
+foreach(name barriers fiber grid mbarrier report schedule shared_memory)
+  set_source_files_properties(${emulation}/${name}.cc PROPERTIES
+                              COMPILE_OPTIONS "-fno-sanitize=all;${emulation_tells}")
+endforeach()
 target_include_directories(vg_cuda PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${emulation})
 target_include_directories(vg_cuda SYSTEM PUBLIC ${VG_CUDA_INCLUDE})
 target_link_libraries(vg_cuda PUBLIC vg_core vg_flags m)
