@@ -2,7 +2,7 @@
 # enables it. Finds a toolkit that works with this host compiler. Sets no_cuda (why there are no CUDA
 # devices), or enables CUDA and sets
 #   cuda_version (13.0.88)   cuda_architectures, as CMake wants them
-#   cuda_code (sm_90 compute_90)   cuda_offered: every architecture that nvcc offers (75;80;90)
+#   cuda_code (sm_90 compute_90)   cuda_newest: the newest architecture that nvcc offers (121)
 #   cuda_library_folders: where cuBLASLt and cuDNN are
 set(VG_CUDA auto CACHE STRING
     "auto: CUDA devices where a toolkit is found; off; emulated: on tests/cuda_emulation")
@@ -39,7 +39,7 @@ endif()
 execute_process(COMMAND ${VG_NVCC} --list-gpu-arch OUTPUT_VARIABLE said ERROR_QUIET)
 string(REGEX MATCHALL "[0-9]+" cuda_offered "${said}")
 list(SORT cuda_offered COMPARE NATURAL)
-list(GET cuda_offered -1 newest)
+list(GET cuda_offered -1 cuda_newest)
 set(cuda_architectures "${VG_CUDA_ARCHITECTURES}")
 if(NOT cuda_architectures)
   # Those of the GPUs that are here.
@@ -54,15 +54,15 @@ if(NOT cuda_architectures)
     string(REPLACE "." "" chip ${chip})
     if(chip IN_LIST cuda_offered AND NOT chip LESS 80)
       list(APPEND cuda_architectures ${chip}-real)
-    elseif(chip GREATER newest)
-      list(APPEND cuda_architectures ${newest}-virtual)
+    elseif(chip GREATER cuda_newest)
+      list(APPEND cuda_architectures ${cuda_newest}-virtual)
     endif()
   endforeach()
 endif()
 if(NOT cuda_architectures)
   # None: both generations that the kernels are tuned for, the newest, and for all between and
   # after PTX of the oldest that has clusters.
-  foreach(chip IN ITEMS 80-real 90 ${newest}-real)
+  foreach(chip IN ITEMS 80-real 90 ${cuda_newest}-real)
     list(APPEND cuda_architectures ${chip})
   endforeach()
 endif()
