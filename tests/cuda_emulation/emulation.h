@@ -30,6 +30,8 @@ typedef struct emu_settings {
     uint64_t lose_at;         /* lose=N: the device is lost at the N-th call */
     int driver_version;       /* driver=13000; 0: no driver */
     bool plain_library;       /* plain=1: cuBLASLt has no epilogue algorithms */
+    bool no_products;         /* noproducts=1: cuBLASLt is not installed */
+    bool no_nvml;             /* nonvml=1: NVML is not installed */
 } emu_settings;
 
 /* The defaults, with what VG_EMULATION says. */

@@ -37,4 +37,13 @@ void emu_run(const emu_launch *launch);
  * kernel touches elsewhere ASan sees. runtime_memory.cc */
 bool emu_is_device_memory(const void *at, size_t bytes);
 
+/* What a library that is opened at run time exports; ends with a null name. Null: it is not
+ * installed. The emulated cuDNN, where it is linked, defines its own. emulated_library.cc */
+struct emu_function {
+    const char *name;
+    void *function;
+};
+extern "C" const emu_function *emu_cudnn_functions(void) __attribute__((weak));
+const emu_function *emu_nvml_functions(void);
+
 #endif

@@ -1,0 +1,138 @@
+/* A product of the emulated cuBLASLt: operands as its compute type takes them, sums in fp32 over
+ * runs of k that are then added, the order depending on k alone. */
+#include "cublaslt.h"
+
+#include <cstring>
+#include <vector>
+
+namespace
+{
+
+using emu::layout;
+using emu::product;
+
+enum { LANES = 8, RUN = 64 };
+
+float from_bf16(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+/* To nearest, ties to even, at `dropped` bits of the significand; NaN stays NaN. */
+uint32_t rounded(float value, uint32_t dropped)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return bits | 0x400000u;
+    uint32_t half = (1u << (dropped - 1)) - 1;
+    return (bits + half + (bits >> dropped & 1u)) & ~((1u << dropped) - 1);
+}
+
+float as_tf32(float value)
+{
+    uint32_t bits = rounded(value, 13);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+float read(const void *at, int32_t type, uint64_t index)
+{
+    if (type == CUDA_R_16BF)
+        return from_bf16(((const uint16_t *)at)[index]);
+    return ((const float *)at)[index];
+}
+
+void write(void *at, int32_t type, uint64_t index, float value)
+{
+    if (type == CUDA_R_16BF)
+        ((uint16_t *)at)[index] = (uint16_t)(rounded(value, 16) >> 16);
+    else
+        ((float *)at)[index] = value;
+}
+
+/* op(A) by rows, or op(B) by columns: `count` vectors of k, side by side. `along`: the elements of
+ * a vector are neighbours in memory. */
+std::vector<float> gather(const void *at, const layout &l, uint64_t count, uint64_t k, bool along,
+                          bool tf32)
+{
+    std::vector<float> out(count * k);
+    uint64_t ld = (uint64_t)l.ld;
+    for (uint64_t i = 0; i < count; i++)
+        for (uint64_t x = 0; x < k; x++) {
+            float value = read(at, l.type, along ? i * ld + x : x * ld + i);
+            out[i * k + x] = tf32 ? as_tf32(value) : value;
+        }
+    return out;
+}
+
+float dot(const float *a, const float *b, uint64_t k)
+{
+    float total = 0;
+    for (uint64_t from = 0; from < k; from += RUN) {
+        uint64_t to = from + RUN < k ? from + RUN : k, x = from;
+        float lane[LANES] = {};
+        for (; x + LANES <= to; x += LANES)
+            for (uint64_t i = 0; i < LANES; i++)
+                lane[i] += a[x + i] * b[x + i];
+        for (uint64_t i = 0; x + i < to; i++)
+            lane[i] += a[x + i] * b[x + i];
+        total += ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+                 ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    }
+    return total;
+}
+
+float relu(float x, bool keeps_nan)
+{
+    if (x != x)
+        return keeps_nan ? x : 0;
+    return x > 0 ? x : 0;
+}
+
+/* The bias gradient: Σ over k of `count` vectors. */
+void write_sums(const product &p, const std::vector<float> &vectors, uint64_t count, uint64_t k)
+{
+    int32_t type = p.desc.bias_type < 0 ? p.d.type : p.desc.bias_type;
+    std::vector<float> ones(k, 1.0f);
+    for (uint64_t i = 0; i < count; i++)
+        write(p.desc.bias, type, i, dot(&vectors[i * k], ones.data(), k));
+}
+
+} // namespace
+
+namespace emu
+{
+
+void multiply(const product &p)
+{
+    uint64_t m = product_m(p.desc, p.a), n = product_n(p.desc, p.b), k = product_k(p.desc, p.a);
+    bool tf32 = p.desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    uint32_t epilogue = p.desc.epilogue;
+    std::vector<float> a = gather(p.at_a, p.a, m, k, p.desc.transpose_a != CUBLAS_OP_N, tf32);
+    std::vector<float> b = gather(p.at_b, p.b, n, k, p.desc.transpose_b == CUBLAS_OP_N, tf32);
+    /* An algorithm does as it likes with its work area. */
+    if (p.work_bytes)
+        memset(p.work, 0xff, p.work_bytes);
+    int32_t bias_type = p.desc.bias_type < 0 ? p.d.type : p.desc.bias_type;
+    for (uint64_t j = 0; j < n; j++)
+        for (uint64_t i = 0; i < m; i++) {
+            float value = p.alpha * dot(&a[i * k], &b[j * k], k);
+            if (p.beta != 0)
+                value += p.beta * read(p.at_c, p.c.type, j * (uint64_t)p.c.ld + i);
+            if (epilogue & CUBLASLT_EPILOGUE_BIAS)
+                value += read(p.desc.bias, bias_type, i);
+            if (epilogue & CUBLASLT_EPILOGUE_RELU)
+                value = relu(value, p.relu_keeps_nan);
+            write(p.at_d, p.d.type, j * (uint64_t)p.d.ld + i, value);
+        }
+    if (epilogue == CUBLASLT_EPILOGUE_BGRADA)
+        write_sums(p, a, m, k);
+    if (epilogue == CUBLASLT_EPILOGUE_BGRADB)
+        write_sums(p, b, n, k);
+}
+
+} // namespace emu
