@@ -5,13 +5,14 @@
 #include "ref_machine.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 struct vg_device {
-    char unused;
+    vg_pool *pool; /* null: one thread */
 };
 
 struct vg_exec {
@@ -27,27 +28,48 @@ static vg_status ref_list(vg_device_info *out, size_t capacity, size_t *count)
     return VG_OK;
 }
 
+/* Processors that this process may use. */
+static uint32_t processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    const int count = CPU_COUNT(&set);
+    return count > 0 ? (uint32_t)count : 1;
+}
+
 static vg_status ref_open(const vg_device_info *info, const vg_device_options *options,
                           vg_device **out)
 {
     (void)info;
-    (void)options;
     vg_device *device = calloc(1, sizeof *device);
     if (!device)
         VG_FAIL(VG_NO_MEMORY, "ref: no memory for the device");
+    const uint32_t cores = processors(), threads = options->threads ? options->threads : cores;
+    if (threads > 1) {
+        const vg_status status =
+            vg_pool_open(threads, NULL, false, threads <= cores, &device->pool);
+        if (status != VG_OK) {
+            free(device);
+            return status;
+        }
+    }
     *out = device;
     return VG_OK;
 }
 
 static void ref_close(vg_device *device)
 {
+    if (device)
+        vg_pool_close(device->pool);
     free(device);
 }
 
 static void ref_applied(vg_device *device, vg_device_applied *out)
 {
-    (void)device;
-    *out = (vg_device_applied){.threads = 1, .bind = VG_BIND_NONE, .denormals = VG_DENORMALS_KEEP};
+    const uint32_t threads = device->pool ? vg_pool_threads(device->pool) : 1;
+    *out = (vg_device_applied){
+        .threads = threads, .bind = VG_BIND_NONE, .denormals = VG_DENORMALS_KEEP};
     snprintf(out->implementation, sizeof out->implementation, "vgbench 0.1.0");
 }
 
@@ -114,13 +136,13 @@ static void *zeros(uint64_t bytes)
 static vg_status ref_load(vg_device *device, const vg_model *model, const vg_program *program,
                           vg_exec **out)
 {
-    (void)device;
     (void)model;
     VG_TRY(vg_program_check(program));
     vg_exec *exec = calloc(1, sizeof *exec);
     if (exec) {
         vg_ref_machine *machine = &exec->machine;
         exec->program = program;
+        machine->pool = device->pool;
         machine->scratch_size = scratch_of(program);
         machine->arena = zeros(program->arena_bytes);
         machine->slots = calloc((size_t)program->slot_count + 1, sizeof *machine->slots);
@@ -165,12 +187,17 @@ static double now(void)
 
 static vg_status ref_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds)
 {
+    vg_pool *pool = exec->machine.pool;
+    if (pool)
+        vg_pool_enter(pool);
     const double start = now();
     for (uint32_t n = 0; n < times; n++)
         for (uint32_t i = 0; i < exec->program->op_count; i++)
             if (exec->program->ops[i].pass & passes)
                 vg_ref_run(&exec->machine, &exec->program->ops[i]);
     *seconds = now() - start;
+    if (pool)
+        vg_pool_leave(pool);
     return VG_OK;
 }
 

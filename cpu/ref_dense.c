@@ -20,34 +20,52 @@ static void maxout_row(const double *z, uint32_t pieces, uint32_t out, double *y
     }
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* y and what is kept beside it, from z of one row. */
+static void finish_row(vg_ref_machine *machine, const vg_op *op, uint64_t r, const double *z,
+                       double *y, double *skip, double *winner)
+{
+    const vg_dense_fwd *d = &op->dense_fwd;
+    const uint32_t out = d->y.cols;
+    if (op->activation == VG_maxout) {
+        maxout_row(z, op->pieces, out, y, winner);
+        vg_ref_put_row(machine, &d->winner, r, winner);
+    } else {
+        for (uint32_t o = 0; o < out; o++)
+            y[o] = vf_activate(op->activation, z[o], op->alpha);
+    }
+    if (vg_ref_present(&d->skip)) {
+        vg_ref_put_row(machine, &d->a, r, y);
+        vg_ref_get_row(machine, &d->skip, r, skip);
+        for (uint32_t o = 0; o < out; o++)
+            y[o] += skip[o];
+    }
+    vg_ref_put_row(machine, &d->y, r, y);
+}
+
 void vg_ref_dense_fwd(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_dense_fwd *d = &op->dense_fwd;
     const uint32_t in = d->x.cols, out = d->y.cols;
     const uint64_t wide = d->weight.rows;
     vg_ref_view weight = vg_ref_open_transposed(machine, &d->weight);
-    double *bias = vg_ref_take(machine, wide), *z = vg_ref_take(machine, wide);
-    double *x = vg_ref_take(machine, in), *y = vg_ref_take(machine, out);
+    double *bias = vg_ref_take(machine, wide), *z = vg_ref_take(machine, VG_REF_ROWS * wide);
+    double *x = vg_ref_take(machine, VG_REF_ROWS * (uint64_t)in), *y = vg_ref_take(machine, out);
     double *skip = vg_ref_take(machine, out), *winner = vg_ref_take(machine, out);
     vg_ref_get_row(machine, &d->bias, 0, bias);
-    for (uint64_t r = 0; r < d->x.rows; r++) {
-        vg_ref_get_row(machine, &d->x, r, x);
-        memcpy(z, bias, wide * sizeof *z);
-        vg_ref_row_product(z, wide, x, 1, in, weight);
-        if (op->activation == VG_maxout) {
-            maxout_row(z, op->pieces, out, y, winner);
-            vg_ref_put_row(machine, &d->winner, r, winner);
-        } else {
-            for (uint32_t o = 0; o < out; o++)
-                y[o] = vf_activate(op->activation, z[o], op->alpha);
+    for (uint64_t first = 0; first < d->x.rows; first += VG_REF_ROWS) {
+        const uint64_t rows = least(VG_REF_ROWS, d->x.rows - first);
+        for (uint64_t r = 0; r < rows; r++) {
+            vg_ref_get_row(machine, &d->x, first + r, x + r * in);
+            memcpy(z + r * wide, bias, wide * sizeof *z);
         }
-        if (vg_ref_present(&d->skip)) {
-            vg_ref_put_row(machine, &d->a, r, y);
-            vg_ref_get_row(machine, &d->skip, r, skip);
-            for (uint32_t o = 0; o < out; o++)
-                y[o] += skip[o];
-        }
-        vg_ref_put_row(machine, &d->y, r, y);
+        vg_ref_product_rows(machine, (vg_ref_rows){z, wide, x, in, 1, rows, wide, in, weight});
+        for (uint64_t r = 0; r < rows; r++)
+            finish_row(machine, op, first + r, z + r * wide, y, skip, winner);
     }
 }
 
@@ -65,31 +83,41 @@ static void dz_row(const vg_op *op, uint32_t out, const double *dy, const double
     }
 }
 
+/* dz of one row, as stored; with a residual dy is where dx begins, else zero. */
+static void begin_row(vg_ref_machine *machine, const vg_op *op, uint64_t r, double *dy, double *a,
+                      double *dz, double *dx)
+{
+    const vg_dense_bwd_data *d = &op->dense_bwd_data;
+    const uint32_t in = d->dx.cols, out = d->dy.cols;
+    vg_ref_get_row(machine, &d->dy, r, dy);
+    if (op->activation == VG_identity) {
+        memcpy(dz, dy, out * sizeof *dz);
+    } else {
+        vg_ref_get_row(machine, op->activation == VG_maxout ? &d->winner : &d->a, r, a);
+        dz_row(op, out, dy, a, a, dz);
+        vg_ref_put_row(machine, &d->dz, r, dz);
+        vg_ref_get_row(machine, &d->dz, r, dz);
+    }
+    for (uint32_t i = 0; i < in; i++)
+        dx[i] = d->residual ? dy[i] : 0;
+}
+
 void vg_ref_dense_bwd_data(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_dense_bwd_data *d = &op->dense_bwd_data;
     const uint32_t in = d->dx.cols, out = d->dy.cols;
+    const uint64_t wide = d->weight.rows;
     vg_ref_view weight = vg_ref_open(machine, &d->weight);
-    double *dz = vg_ref_take(machine, d->weight.rows), *dx = vg_ref_take(machine, in);
+    double *dz = vg_ref_take(machine, VG_REF_ROWS * wide);
+    double *dx = vg_ref_take(machine, VG_REF_ROWS * (uint64_t)in);
     double *dy = vg_ref_take(machine, out), *a = vg_ref_take(machine, out);
-    double *winner = vg_ref_take(machine, out);
-    for (uint64_t r = 0; r < d->dy.rows; r++) {
-        vg_ref_get_row(machine, &d->dy, r, dy);
-        if (op->activation == VG_identity) {
-            memcpy(dz, dy, out * sizeof *dz);
-        } else {
-            if (op->activation == VG_maxout)
-                vg_ref_get_row(machine, &d->winner, r, winner);
-            else
-                vg_ref_get_row(machine, &d->a, r, a);
-            dz_row(op, out, dy, a, winner, dz);
-            vg_ref_put_row(machine, &d->dz, r, dz);
-            vg_ref_get_row(machine, &d->dz, r, dz); /* as stored */
-        }
-        for (uint32_t i = 0; i < in; i++)
-            dx[i] = d->residual ? dy[i] : 0;
-        vg_ref_row_product(dx, in, dz, 1, d->weight.rows, weight);
-        vg_ref_put_row(machine, &d->dx, r, dx);
+    for (uint64_t first = 0; first < d->dy.rows; first += VG_REF_ROWS) {
+        const uint64_t rows = least(VG_REF_ROWS, d->dy.rows - first);
+        for (uint64_t r = 0; r < rows; r++)
+            begin_row(machine, op, first + r, dy, a, dz + r * wide, dx + r * in);
+        vg_ref_product_rows(machine, (vg_ref_rows){dx, in, dz, wide, 1, rows, in, wide, weight});
+        for (uint64_t r = 0; r < rows; r++)
+            vg_ref_put_row(machine, &d->dx, first + r, dx + r * in);
     }
 }
 
@@ -98,11 +126,15 @@ void vg_ref_dense_bwd_weights(vg_ref_machine *machine, const vg_op *op)
     const vg_dense_bwd_weights *d = &op->dense_bwd_weights;
     const uint32_t in = d->x.cols, wide = d->dz.cols;
     vg_ref_view dz = vg_ref_open(machine, &d->dz), x = vg_ref_open(machine, &d->x);
-    double *dweight = vg_ref_take(machine, in), *dbias = vg_ref_take(machine, wide);
-    for (uint32_t o = 0; o < wide; o++) {
-        memset(dweight, 0, in * sizeof *dweight);
-        vg_ref_row_product(dweight, in, dz.data + o, dz.ld, d->dz.rows, x);
-        vg_ref_put_row(machine, &d->dweight, o, dweight);
+    double *dweight = vg_ref_take(machine, VG_REF_ROWS * (uint64_t)in);
+    double *dbias = vg_ref_take(machine, wide);
+    for (uint64_t first = 0; first < wide; first += VG_REF_ROWS) {
+        const uint64_t rows = least(VG_REF_ROWS, wide - first);
+        memset(dweight, 0, rows * in * sizeof *dweight);
+        vg_ref_product_rows(machine, (vg_ref_rows){dweight, in, dz.data + first, 1, dz.ld, rows, in,
+                                                   d->dz.rows, x});
+        for (uint64_t r = 0; r < rows; r++)
+            vg_ref_put_row(machine, &d->dweight, first + r, dweight + r * in);
     }
     memset(dbias, 0, wide * sizeof *dbias);
     for (uint64_t r = 0; r < d->dz.rows; r++)

@@ -1,4 +1,4 @@
-/* Typed windows as doubles, the row product that every op shares, and the choice by kind. */
+/* Typed windows as doubles, and the choice by kind. */
 #include "ref_machine.h"
 
 #include <string.h>
@@ -92,26 +92,6 @@ vg_ref_view vg_ref_open_transposed(vg_ref_machine *machine, const vg_mat *m)
     return (vg_ref_view){data, m->rows};
 }
 
-/* Four rows of b at a time: one load and store of `out` for eight operations, and a loop that the
- * compiler turns into vectors. */
-void vg_ref_row_product(double *restrict out, uint64_t n, const double *a, uint64_t stride,
-                        uint64_t length, vg_ref_view b)
-{
-    uint64_t k = 0;
-    for (; k + 4 <= length; k += 4) {
-        const double a0 = a[k * stride], a1 = a[(k + 1) * stride];
-        const double a2 = a[(k + 2) * stride], a3 = a[(k + 3) * stride];
-        const double *b0 = b.data + k * b.ld, *b1 = b0 + b.ld, *b2 = b1 + b.ld, *b3 = b2 + b.ld;
-        for (uint64_t j = 0; j < n; j++)
-            out[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j]);
-    }
-    for (; k < length; k++) {
-        const double *b0 = b.data + k * b.ld;
-        for (uint64_t j = 0; j < n; j++)
-            out[j] += a[k * stride] * b0[j];
-    }
-}
-
 static uint64_t area(const vg_mat *m)
 {
     return m->rows * m->cols;
@@ -122,28 +102,29 @@ uint64_t vg_ref_scratch(const vg_op *op)
     switch (op->kind) {
     case VG_DENSE_FWD: {
         const vg_dense_fwd *d = &op->dense_fwd;
-        return area(&d->weight) + 2 * (uint64_t)d->x.cols + 2 * d->weight.rows +
-               3 * (uint64_t)d->y.cols;
+        return area(&d->weight) + (VG_REF_ROWS + 1) * (uint64_t)d->x.cols +
+               (VG_REF_ROWS + 1) * d->weight.rows + 3 * (uint64_t)d->y.cols;
     }
     case VG_DENSE_BWD_DATA: {
         const vg_dense_bwd_data *d = &op->dense_bwd_data;
-        return area(&d->weight) + 3 * (uint64_t)d->dy.cols + d->weight.rows +
-               2 * (uint64_t)d->dx.cols;
+        return area(&d->weight) + 2 * (uint64_t)d->dy.cols +
+               VG_REF_ROWS * (d->weight.rows + d->dy.cols + d->dx.cols);
     }
     case VG_DENSE_BWD_WEIGHTS: {
         const vg_dense_bwd_weights *d = &op->dense_bwd_weights;
-        return area(&d->dz) + area(&d->x) + d->x.cols + d->dz.cols;
+        return area(&d->dz) + area(&d->x) + VG_REF_ROWS * (uint64_t)d->x.cols + d->dz.cols;
     }
     case VG_SCAN_FWD: {
         const vg_scan_fwd *s = &op->scan_fwd;
-        return area(&s->weight_hh) + s->weight_hh.cols + 3 * s->weight_hh.rows + s->y.cols +
-               s->reserve.cols + (uint64_t)op->batch * s->y.cols * 2 * VG_MAX_STATES;
+        return area(&s->weight_hh) + s->weight_hh.cols + s->weight_hh.rows +
+               op->batch *
+                   (2 * s->weight_hh.rows + s->reserve.cols + (uint64_t)s->y.cols * VG_MAX_STATES);
     }
     case VG_SCAN_BWD: {
         const vg_scan_bwd *s = &op->scan_bwd;
-        return area(&s->weight_hh) + 2 * s->weight_hh.rows + 2 * (uint64_t)s->reserve.cols +
-               (uint64_t)s->y.cols * (4 + VG_MAX_STATES) +
-               (uint64_t)op->batch * s->y.cols * VG_MAX_STATES;
+        return area(&s->weight_hh) +
+               op->batch * (2 * s->weight_hh.rows + 2 * (uint64_t)s->reserve.cols +
+                            (3 + 2 * VG_MAX_STATES) * (uint64_t)s->y.cols);
     }
     case VG_LOSS_OP: return 3 * (uint64_t)op->loss.y.cols;
     case VG_CLIP: {

@@ -3,6 +3,8 @@
 #ifndef VG_REF_MACHINE_H
 #define VG_REF_MACHINE_H
 
+#include "pool.h"
+
 #include "vg/program.h"
 
 #include <assert.h>
@@ -12,6 +14,7 @@ typedef struct vg_ref_machine {
     vg_slot *slots;
     double *scratch; /* vg_ref_scratch() of the largest op */
     uint64_t scratch_used, scratch_size;
+    vg_pool *pool; /* of the products; null: the caller alone */
 } vg_ref_machine;
 
 /* Doubles of an op's temporaries: converted windows, a transposed weight, a few rows. */
@@ -47,9 +50,22 @@ vg_ref_view vg_ref_open(vg_ref_machine *machine, const vg_mat *m);
 /* The window transposed [cols, rows] in scratch, so that row products run along memory. */
 vg_ref_view vg_ref_open_transposed(vg_ref_machine *machine, const vg_mat *m);
 
-/* out[j] += Σ_k a[k·stride] b[k][j] for j < n, k < length. */
-void vg_ref_row_product(double *restrict out, uint64_t n, const double *a, uint64_t stride,
-                        uint64_t length, vg_ref_view b);
+/* out[r][j] += Σ_k a[r·a_row + k·a_k] b[k][j] for r < rows, j < n, k < length; ref_rows.c. */
+typedef struct vg_ref_rows {
+    double *out;
+    uint64_t out_ld;
+    const double *a;
+    uint64_t a_row, a_k, rows, n, length;
+    vg_ref_view b;
+} vg_ref_rows;
+void vg_ref_product_rows(const vg_ref_machine *machine, vg_ref_rows product);
+
+/* Runs on every thread of the machine where there is work enough: `work` in units of a cell's step
+ * of one hidden unit, or so. */
+void vg_ref_share(const vg_ref_machine *machine, uint64_t work, vg_pool_fn *run, void *context);
+
+/* Rows of a dense layer that are computed together. */
+enum { VG_REF_ROWS = 64 };
 
 /* The kinds of op, one function each; dense: ref_dense.c, scans: ref_scan.c, the others:
  * ref_reduce.c. */

@@ -38,49 +38,88 @@ static void step_fwd(const scan *s, const double *x, const double *h, double *co
     }
 }
 
+/* The states before step t of batch row b; state[0] has them already. */
+static void read_states(vg_ref_machine *machine, const scan *s, uint64_t t, uint32_t b,
+                        double *reserve, double *const *state)
+{
+    const vg_scan_fwd *w = &s->op->scan_fwd;
+    if (t && w->reserve.cols)
+        vg_ref_get_row(machine, &w->reserve, (t - 1) * s->batch + b, reserve);
+    for (uint32_t i = 1; i < s->states; i++) {
+        if (t)
+            memcpy(state[i], reserve + (uint64_t)(s->kept + i - 1) * s->units,
+                   s->units * sizeof *reserve);
+        else
+            vg_ref_get_row(machine, &w->state0[i], b, state[i]);
+    }
+}
+
+/* A forward scan at work: pre-activations, states and temporaries of every batch row of the step.
+ */
+typedef struct fwd_scan {
+    vg_ref_machine *machine;
+    scan s;
+    uint64_t t;
+    double *h, *x, *reserve, *states[VG_MAX_STATES];
+} fwd_scan;
+
+/* After the product: the pointwise step of this thread's batch rows. */
+static void fwd_rows(void *context, uint32_t thread, uint32_t threads)
+{
+    const fwd_scan *f = context;
+    const scan *s = &f->s;
+    const vg_scan_fwd *w = &s->op->scan_fwd;
+    const uint64_t wide = (uint64_t)s->gates * s->units;
+    uint64_t first, last;
+    vg_pool_share(s->batch, thread, threads, &first, &last);
+    for (uint64_t b = first; b < last; b++) {
+        const uint64_t now = f->t * s->batch + b;
+        double *state[VG_MAX_STATES], *x = f->x + b * wide;
+        double *reserve = f->reserve + b * w->reserve.cols;
+        for (uint32_t i = 0; i < s->states; i++)
+            state[i] = f->states[i] + b * s->units;
+        read_states(f->machine, s, f->t, (uint32_t)b, reserve, state);
+        vg_ref_get_row(f->machine, &w->preact_x, now, x);
+        step_fwd(s, x, f->h + b * wide, state, reserve);
+        vg_ref_put_row(f->machine, &w->y, now, state[0]);
+        for (uint32_t i = 1; i < s->states; i++)
+            memcpy(reserve + (uint64_t)(s->kept + i - 1) * s->units, state[i],
+                   s->units * sizeof *reserve);
+        if (w->reserve.cols)
+            vg_ref_put_row(f->machine, &w->reserve, now, reserve);
+    }
+}
+
 void vg_ref_scan_fwd(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_scan_fwd *w = &op->scan_fwd;
-    const scan s = scan_of(op, w->y.cols);
-    const uint64_t wide = (uint64_t)s.gates * s.units;
+    fwd_scan f = {.machine = machine, .s = scan_of(op, w->y.cols)};
+    const scan *s = &f.s;
+    const uint64_t wide = (uint64_t)s->gates * s->units;
     vg_ref_view weight = vg_ref_open_transposed(machine, &w->weight_hh);
-    double *bias = vg_ref_take(machine, wide), *h = vg_ref_take(machine, wide);
-    double *x = vg_ref_take(machine, wide), *reserve = vg_ref_take(machine, w->reserve.cols);
-    double *state[VG_MAX_STATES];
-    for (uint32_t i = 0; i < s.states; i++)
-        state[i] = vg_ref_take(machine, s.units);
+    double *bias = vg_ref_take(machine, wide);
+    f.h = vg_ref_take(machine, s->batch * wide);
+    f.x = vg_ref_take(machine, s->batch * wide);
+    f.reserve = vg_ref_take(machine, (uint64_t)s->batch * w->reserve.cols);
+    for (uint32_t i = 0; i < s->states; i++)
+        f.states[i] = vg_ref_take(machine, (uint64_t)s->batch * s->units);
     vg_ref_get_row(machine, &w->bias_hh, 0, bias);
-    for (uint64_t t = op->t0; t < op->t1; t++) {
-        for (uint32_t b = 0; b < s.batch; b++) {
-            const uint64_t now = t * s.batch + b, before = now - s.batch;
-            vg_ref_get_row(machine, t ? &w->y : &w->state0[0], t ? before : b, state[0]);
-            if (t && w->reserve.cols)
-                vg_ref_get_row(machine, &w->reserve, before, reserve);
-            for (uint32_t i = 1; i < s.states; i++) {
-                if (t)
-                    memcpy(state[i], reserve + (uint64_t)(s.kept + i - 1) * s.units,
-                           s.units * sizeof *reserve);
-                else
-                    vg_ref_get_row(machine, &w->state0[i], b, state[i]);
-            }
-            memcpy(h, bias, wide * sizeof *h);
-            vg_ref_row_product(h, wide, state[0], 1, s.units, weight);
-            vg_ref_get_row(machine, &w->preact_x, now, x);
-            step_fwd(&s, x, h, state, reserve);
-            vg_ref_put_row(machine, &w->y, now, state[0]);
-            for (uint32_t i = 1; i < s.states; i++)
-                memcpy(reserve + (uint64_t)(s.kept + i - 1) * s.units, state[i],
-                       s.units * sizeof *reserve);
-            if (w->reserve.cols)
-                vg_ref_put_row(machine, &w->reserve, now, reserve);
+    for (f.t = op->t0; f.t < op->t1; f.t++) {
+        for (uint32_t b = 0; b < s->batch; b++) {
+            vg_ref_get_row(machine, f.t ? &w->y : &w->state0[0], f.t ? (f.t - 1) * s->batch + b : b,
+                           f.states[0] + (uint64_t)b * s->units);
+            memcpy(f.h + b * wide, bias, wide * sizeof *f.h);
         }
+        vg_ref_product_rows(machine, (vg_ref_rows){f.h, wide, f.states[0], s->units, 1, s->batch,
+                                                   wide, s->units, weight});
+        vg_ref_share(machine, (uint64_t)s->batch * s->units, fwd_rows, &f);
     }
 }
 
 /* The rows of one (t, b) that the backward step reads and leaves. */
 typedef struct bwd_rows {
     double *reserve, *before, *y, *h_before; /* reserve of t and of t - 1 */
-    double *dgates_x, *dgates_h;
+    double *dgates_x, *dgates_h;             /* one where the cell's gates do not differ */
     double *dstate[VG_MAX_STATES]; /* in: what came back; out: without the part through W_hh */
     double *total[VG_MAX_STATES];  /* total derivatives by the states after the step */
 } bwd_rows;
@@ -137,46 +176,86 @@ static void read_step(vg_ref_machine *machine, const scan *s, uint64_t t, uint32
     }
 }
 
+/* A backward scan at work. */
+typedef struct bwd_scan {
+    vg_ref_machine *machine;
+    scan s;
+    bool differ;
+    uint64_t t;
+    double *temporaries, *dgates_h, *carry[VG_MAX_STATES]; /* of every batch row */
+} bwd_scan;
+
+/* Doubles that one batch row needs beside dgates_h and the carries. */
+static uint64_t row_temporaries(const scan *s)
+{
+    const vg_scan_bwd *w = &s->op->scan_bwd;
+    return 2 * (uint64_t)w->reserve.cols + (3 + s->states + s->gates) * (uint64_t)s->units;
+}
+
+static bwd_rows rows_of(const bwd_scan *f, uint64_t b, double **dy)
+{
+    const scan *s = &f->s;
+    const uint64_t units = s->units, kept = s->op->scan_bwd.reserve.cols;
+    double *at = f->temporaries + b * row_temporaries(s);
+    bwd_rows r = {.reserve = at, .before = at + kept, .y = at + 2 * kept};
+    r.h_before = r.y + units;
+    *dy = r.h_before + units;
+    r.dgates_h = f->dgates_h + b * s->gates * units;
+    r.dgates_x = f->differ ? *dy + (1 + s->states) * units : r.dgates_h;
+    for (uint32_t i = 0; i < s->states; i++) {
+        r.total[i] = *dy + (1 + i) * units;
+        r.dstate[i] = f->carry[i] + b * units;
+    }
+    return r;
+}
+
+/* Before the product: the pointwise step of this thread's batch rows. */
+static void bwd_rows_share(void *context, uint32_t thread, uint32_t threads)
+{
+    const bwd_scan *f = context;
+    const vg_scan_bwd *w = &f->s.op->scan_bwd;
+    uint64_t first, last;
+    vg_pool_share(f->s.batch, thread, threads, &first, &last);
+    for (uint64_t b = first; b < last; b++) {
+        const uint64_t now = f->t * f->s.batch + b;
+        double *dy;
+        bwd_rows r = rows_of(f, b, &dy);
+        read_step(f->machine, &f->s, f->t, (uint32_t)b, dy, &r);
+        step_bwd(&f->s, f->differ, &r);
+        if (f->differ)
+            vg_ref_put_row(f->machine, &w->dgates_x, now, r.dgates_x);
+        vg_ref_put_row(f->machine, &w->dgates_h, now, r.dgates_h);
+        vg_ref_get_row(f->machine, &w->dgates_h, now, r.dgates_h); /* as stored */
+        if (vg_ref_present(&w->dh))
+            vg_ref_put_row(f->machine, &w->dh, now, r.total[0]);
+        if (vg_ref_present(&w->dc))
+            vg_ref_put_row(f->machine, &w->dc, now, r.total[1]);
+    }
+}
+
 void vg_ref_scan_bwd(vg_ref_machine *machine, const vg_op *op)
 {
     const vg_scan_bwd *w = &op->scan_bwd;
-    const scan s = scan_of(op, w->y.cols);
-    const bool differ = vg_cell_find(op->cell)->gates_differ;
-    const uint64_t wide = (uint64_t)s.gates * s.units, rows = (uint64_t)s.batch * s.units;
+    bwd_scan f = {.machine = machine,
+                  .s = scan_of(op, w->y.cols),
+                  .differ = vg_cell_find(op->cell)->gates_differ};
+    const scan *s = &f.s;
+    const uint64_t wide = (uint64_t)s->gates * s->units, rows = (uint64_t)s->batch * s->units;
     vg_ref_view weight = vg_ref_open(machine, &w->weight_hh);
-    bwd_rows r = {.reserve = vg_ref_take(machine, w->reserve.cols),
-                  .before = vg_ref_take(machine, w->reserve.cols),
-                  .y = vg_ref_take(machine, s.units),
-                  .h_before = vg_ref_take(machine, s.units),
-                  .dgates_x = vg_ref_take(machine, wide)};
-    r.dgates_h = differ ? vg_ref_take(machine, wide) : r.dgates_x;
-    double *dy = vg_ref_take(machine, s.units), *carry[VG_MAX_STATES];
-    for (uint32_t i = 0; i < s.states; i++) {
-        r.total[i] = vg_ref_take(machine, s.units);
-        carry[i] = vg_ref_take(machine, rows);
-        memset(carry[i], 0, rows * sizeof *carry[i]);
-        for (uint32_t b = 0; b < s.batch && vg_ref_present(&w->dstateT[i]); b++)
-            vg_ref_get_row(machine, &w->dstateT[i], b, carry[i] + (uint64_t)b * s.units);
+    f.temporaries = vg_ref_take(machine, s->batch * row_temporaries(s));
+    f.dgates_h = vg_ref_take(machine, s->batch * wide);
+    for (uint32_t i = 0; i < s->states; i++) {
+        f.carry[i] = vg_ref_take(machine, rows);
+        memset(f.carry[i], 0, rows * sizeof *f.carry[i]);
+        for (uint32_t b = 0; b < s->batch && vg_ref_present(&w->dstateT[i]); b++)
+            vg_ref_get_row(machine, &w->dstateT[i], b, f.carry[i] + (uint64_t)b * s->units);
     }
-    for (uint64_t t = op->t1; t-- > op->t0;) {
-        for (uint32_t b = 0; b < s.batch; b++) {
-            const uint64_t now = t * s.batch + b;
-            for (uint32_t i = 0; i < s.states; i++)
-                r.dstate[i] = carry[i] + (uint64_t)b * s.units;
-            read_step(machine, &s, t, b, dy, &r);
-            step_bwd(&s, differ, &r);
-            if (differ)
-                vg_ref_put_row(machine, &w->dgates_x, now, r.dgates_x);
-            vg_ref_put_row(machine, &w->dgates_h, now, r.dgates_h);
-            vg_ref_get_row(machine, &w->dgates_h, now, r.dgates_h); /* as stored */
-            vg_ref_row_product(r.dstate[0], s.units, r.dgates_h, 1, wide, weight);
-            if (vg_ref_present(&w->dh))
-                vg_ref_put_row(machine, &w->dh, now, r.total[0]);
-            if (vg_ref_present(&w->dc))
-                vg_ref_put_row(machine, &w->dc, now, r.total[1]);
-        }
+    for (f.t = op->t1; f.t-- > op->t0;) {
+        vg_ref_share(machine, rows, bwd_rows_share, &f);
+        vg_ref_product_rows(machine, (vg_ref_rows){f.carry[0], s->units, f.dgates_h, wide, 1,
+                                                   s->batch, s->units, wide, weight});
     }
-    for (uint32_t i = 0; i < s.states; i++)
-        for (uint32_t b = 0; b < s.batch && vg_ref_present(&w->dstate0[i]); b++)
-            vg_ref_put_row(machine, &w->dstate0[i], b, carry[i] + (uint64_t)b * s.units);
+    for (uint32_t i = 0; i < s->states; i++)
+        for (uint32_t b = 0; b < s->batch && vg_ref_present(&w->dstate0[i]); b++)
+            vg_ref_put_row(machine, &w->dstate0[i], b, f.carry[i] + (uint64_t)b * s->units);
 }

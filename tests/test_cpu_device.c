@@ -163,6 +163,14 @@ static void test_bits(void **unused)
     free(devices);
 }
 
+/* So does the oracle, whose threads share out rows and columns. */
+static void test_oracle_bits(void **unused)
+{
+    (void)unused;
+    same_bits("stack-tanh/d2/w140/i90/b70/fp32/xavier/seed1", "ref", 0);
+    same_bits("gru/d1/w130/b35/t3/fp32/uniform/seed1", "ref", 0);
+}
+
 /* All terms of a sum are lost one by one where each is below the smallest normal: every IRNN step
  * from k = 126 on, and dx before that. No fault of a device that flushes. */
 static void test_flushed_sums(void **unused)
@@ -278,9 +286,11 @@ static void test_limits(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_oracle),   cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_flushing), cmocka_unit_test(test_flushed_sums),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_oracle),      cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_oracle_bits),
+
+        cmocka_unit_test(test_flushing),    cmocka_unit_test(test_flushed_sums),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
