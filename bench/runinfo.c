@@ -107,11 +107,18 @@ static json_t *text_json(const char *text)
     return made;
 }
 
+/* A key that names a file is written as that file: topology.xml. */
+static bool names_file(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot && strcmp(dot, ".xml") == 0;
+}
+
 static json_t *facts_json(const vg_facts *facts)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < facts->values.count; i++)
-        if (!strchr(facts->keys.at[i], '.')) /* a file of its own: topology.xml */
+        if (!names_file(facts->keys.at[i]))
             json_object_set_new(object, facts->keys.at[i], text_json(facts->values.at[i]));
     return object;
 }

@@ -2,6 +2,7 @@
 #include "supervisor.h"
 #include "work.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,8 @@ static void fact_send(void *context, const char *key, const char *value)
 static void fact_number(vg_work *work, const char *key, double value)
 {
     char digits[32];
+    if (isnan(value))
+        return;
     snprintf(digits, sizeof digits, "%.6g", value);
     fact_send(work, key, digits);
 }
@@ -133,10 +136,15 @@ static vg_status facts_answer(vg_work *work)
 {
     if (work->driver->facts)
         VG_TRY(work->driver->facts(work->device, fact_send, work));
-    vg_peaks peaks;
-    if (!work->driver->peaks || work->driver->peaks(work->device, VG_FP32, &peaks) != VG_OK)
-        return VG_OK;
-    fact_number(work, "peak_fp32_flop_per_s", peaks.flop_per_s);
+    vg_peaks peaks = {.levels = 0, .barrier_s = (double)NAN};
+    /* Backwards: the levels that stay are those beside fp32. */
+    for (int i = VG_DTYPE_COUNT - 1; i >= 0 && work->driver->peaks; i--) {
+        char key[64];
+        if (work->driver->peaks(work->device, (vg_dtype)i, &peaks) != VG_OK)
+            continue;
+        snprintf(key, sizeof key, "peak_%s_flop_per_s", vg_dtype_name((vg_dtype)i));
+        fact_number(work, key, peaks.flop_per_s);
+    }
     fact_number(work, "peak_barrier_s", peaks.barrier_s);
     for (uint32_t i = 0; i < peaks.levels && i < VG_MAX_LEVELS; i++) {
         char key[64];

@@ -49,6 +49,14 @@ class Files(Run):
         for name, text in first.items():
             self.assertEqual(text_of(self.out, name).replace(again, run_id), text)
 
+    def test_env_holds_what_drivers_say(self):
+        self.bench(*TINY, *QUICK, "--device=cpu.scalar")
+        (device,) = json.loads(text_of(self.out, "env.json"))["devices"]
+        self.assertEqual(device["cpu.kernels"], "scalar")
+        self.assertGreater(float(device["peak_fp32_flop_per_s"]), 0)
+        self.assertNotIn("topology.xml", device)
+        self.assertIn("topology.xml", os.listdir(self.out))
+
     def test_no_path_stands_in_any_file(self):
         self.bench(*TINY, *QUICK, "--device=null,ref", f"--dump={self.top}/dump")
         for name in os.listdir(self.out):
