@@ -11,6 +11,19 @@
 
 static const double facts_limit_s = 60;
 
+/* The machine, with its GPUs as the devices name them where the kernel does not. */
+static vg_status machine_look(const vg_plan *plan, vg_facts *out)
+{
+    char names[1024] = "";
+    VG_TRY(vg_machine_facts(out));
+    for (size_t i = 0; i < plan->accelerators.count; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? "; " : "",
+                 plan->accelerators.at[i]);
+    }
+    return names[0] && !vg_facts_find(out, "gpus") ? vg_facts_add(out, "gpus", names) : VG_OK;
+}
+
 vg_status vg_campaign_open(vg_campaign *out, const vg_options *options, const vg_plan *plan,
                            vg_interrupt *interrupt, vg_console *console)
 {
@@ -23,7 +36,7 @@ vg_status vg_campaign_open(vg_campaign *out, const vg_options *options, const vg
     out->outcomes = calloc(plan->device_count + 1, sizeof *out->outcomes);
     if (!out->sides || !out->outcomes)
         VG_FAIL(VG_NO_MEMORY, "no memory for %zu devices", plan->device_count);
-    VG_TRY(vg_machine_facts(&out->machine));
+    VG_TRY(machine_look(plan, &out->machine));
     vg_runinfo_ids(&out->machine, &out->ids);
     for (size_t i = 0; i < plan->device_count; i++)
         VG_TRY(vg_side_make(options, &plan->devices[i], interrupt, console, &out->sides[i]));

@@ -102,22 +102,23 @@ static vg_status memory_facts(vg_facts *out)
     return vg_facts_add(out, "memory_gib", value);
 }
 
-/* The names of NVIDIA's GPUs, whether this build can use them or not. */
+/* The names of NVIDIA's GPUs in the order of their slots, whether this build can use them or not.
+ */
 static vg_status gpu_facts(vg_facts *out)
 {
     static const char folder[] = "/proc/driver/nvidia/gpus";
     char names[1024] = "", path[512], model[128];
-    DIR *list = opendir(folder);
-    if (!list)
-        return VG_OK;
-    for (struct dirent *entry; (entry = readdir(list));) {
-        snprintf(path, sizeof path, "%s/%s/information", folder, entry->d_name);
-        if (entry->d_name[0] == '.' || !value_read(path, "Model", model, sizeof model))
-            continue;
+    struct dirent **slots;
+    int count = scandir(folder, &slots, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", used ? "; " : "", model);
+        snprintf(path, sizeof path, "%s/%s/information", folder, slots[i]->d_name);
+        if (slots[i]->d_name[0] != '.' && value_read(path, "Model", model, sizeof model))
+            snprintf(names + used, sizeof names - used, "%s%s", used ? "; " : "", model);
+        free(slots[i]);
     }
-    closedir(list);
+    if (count >= 0)
+        free(slots);
     return names[0] ? vg_facts_add(out, "gpus", names) : VG_OK;
 }
 

@@ -314,5 +314,6 @@ void vg_plan_free(vg_plan *plan)
     free(plan->cases);
     free(plan->devices);
     vg_strings_free(&plan->notes);
+    vg_strings_free(&plan->accelerators);
     *plan = (vg_plan){0};
 }

@@ -18,7 +18,8 @@ typedef struct vg_plan {
     size_t case_count;
     vg_found_device *devices; /* each once, in the order of the patterns */
     size_t device_count;
-    vg_strings notes; /* combinations left out, a line each */
+    vg_strings notes;        /* combinations left out, a line each */
+    vg_strings accelerators; /* descriptions of what is here with memory of its own */
 } vg_plan;
 
 /* Expands the axes, each case once. VG_INVALID: an option that no case uses, over 10,000 cases

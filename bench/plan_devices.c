@@ -92,24 +92,43 @@ static const char *nearest_device(const vg_found_device *found, size_t count, co
     return vg_nearest(typed, names);
 }
 
-/* "--device=cuda:1: not here: REASON; the nearest is ..." */
-static vg_status fail_device(const vg_found_device *found, size_t count, const char *pattern)
+/* Whether the pattern is of that family: "cuda", or "cuda:3" of "cuda". */
+static bool names_family(const char *pattern, const char *family)
+{
+    size_t length = strcspn(pattern, ":");
+    return strlen(family) == length && memcmp(family, pattern, length) == 0;
+}
+
+/* Why a device is not here: its own reason, or that of all its family; null: there is none such. */
+static const char *absent_reason(const vg_found_device *found, size_t count, const char *pattern)
 {
     const char *reason = NULL;
-    for (size_t i = 0; i < count && reason == NULL; i++)
-        if (!usable(&found[i]) &&
-            (strcmp(found[i].info.name, pattern) == 0 || of_family(&found[i], pattern)))
-            reason = found[i].info.absent;
-    size_t family = strcspn(pattern, ":");
     for (const vg_absent_family *a = vg_absent_families(); a->family != NULL; a++)
-        if (reason == NULL && strlen(a->family) == family &&
-            memcmp(a->family, pattern, family) == 0)
-            reason = a->reason;
+        if (names_family(pattern, a->family))
+            return a->reason;
+    for (size_t i = 0; i < count; i++)
+        if (!usable(&found[i]) && strcmp(found[i].info.name, pattern) == 0)
+            return found[i].info.absent;
+    for (size_t i = 0; i < count; i++) {
+        if (!names_family(pattern, found[i].driver->family))
+            continue;
+        if (usable(&found[i]))
+            return NULL;
+        reason = reason != NULL ? reason : found[i].info.absent;
+    }
+    return reason;
+}
+
+/* "--device=cuda:1: not here: REASON", or the nearest that is. */
+static vg_status fail_device(const vg_found_device *found, size_t count, const char *pattern)
+{
+    const char *reason = absent_reason(found, count, pattern);
     char shown[VG_SHOWN];
     vg_shown(pattern, strlen(pattern), shown);
+    if (reason != NULL)
+        VG_FAIL(VG_DEVICE_LOST, "--device=%s: not here: %s", shown, reason);
     const char *near = nearest_device(found, count, pattern);
-    VG_FAIL(VG_DEVICE_LOST, "--device=%s: %s%s%s%s%s", shown, reason != NULL ? "not here: " : "",
-            reason != NULL ? reason : "no such device; see --list",
+    VG_FAIL(VG_DEVICE_LOST, "--device=%s: no such device; see --list%s%s%s", shown,
             near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
             near != NULL ? "'?" : "");
 }
@@ -305,9 +324,22 @@ static vg_status check_settings(const vg_options *options, const vg_plan *plan)
     return VG_OK;
 }
 
+/* Devices with memory of their own that are here, whether they are of the plan or not; a peer on
+ * the same chip, which is not automatic, counts no second time. */
+static vg_status add_accelerators(const vg_found_device *found, size_t count, vg_plan *plan)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *text = found[i].info.description;
+        if (usable(&found[i]) && found[i].info.automatic && found[i].driver->own_memory)
+            VG_TRY(vg_strings_add(&plan->accelerators, text, strlen(text)));
+    }
+    return VG_OK;
+}
+
 vg_status vg_plan_devices(const vg_options *options, const vg_found_device *found, size_t count,
                           vg_plan *out)
 {
+    VG_TRY(add_accelerators(found, count, out));
     out->devices = calloc(count + 1, sizeof *out->devices);
     if (out->devices == NULL)
         VG_FAIL(VG_NO_MEMORY, "no memory for the devices");

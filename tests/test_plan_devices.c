@@ -12,10 +12,13 @@
 #include <string.h>
 
 static const vg_driver cpu = {.family = "cpu"}, peer = {.family = "cpu.onednn"},
-                       gpu = {.family = "gpu"};
+                       gpu = {.family = "gpu", .own_memory = true}, tpu = {.family = "tpu"};
 
-/* A machine with two GPUs of a made-up family, and one CPU device that cannot run on it. */
-static size_t machine(vg_found_device found[8])
+enum { MOST = 16 };
+
+/* A machine with two GPUs of a made-up family, none of another, and one CPU device that cannot run
+ * on it. */
+static size_t machine(vg_found_device found[MOST])
 {
     const vg_found_device all[] = {
         {&cpu, {.name = "cpu.scalar", .rank = 0, .automatic = true}},
@@ -23,8 +26,9 @@ static size_t machine(vg_found_device found[8])
         {&cpu, {.name = "cpu.avx2", .rank = 3, .automatic = true}},
         {&cpu, {.name = "cpu.neon", .rank = 9, .absent = "this is no Arm CPU"}},
         {&peer, {.name = "cpu.onednn"}},
-        {&gpu, {.name = "gpu:0", .automatic = true}},
-        {&gpu, {.name = "gpu:1", .automatic = true}},
+        {&gpu, {.name = "gpu:0", .description = "A chip", .automatic = true}},
+        {&gpu, {.name = "gpu:1", .description = "Another", .automatic = true}},
+        {&tpu, {.name = "tpu:0", .absent = "no driver", .automatic = true}},
         {vg_driver_find("null"), {.name = "null"}},
     };
     memcpy(found, all, sizeof all);
@@ -64,8 +68,10 @@ static const struct {
     {"--device=rocm*,null", "null ! --device=rocm*: matches no device that is here", VG_OK},
     {"--device=null --device-option=null.fail=crash", "null", VG_OK},
     {"--device=null --device-option=null.seed=4294967295", "null", VG_OK},
-    {"--device=cpu.neon",
-     "--device=cpu.neon: not here: this is no Arm CPU; did you mean 'cpu.onednn'?", VG_DEVICE_LOST},
+    {"--device=cpu.neon", "--device=cpu.neon: not here: this is no Arm CPU", VG_DEVICE_LOST},
+    {"--device=tpu", "--device=tpu: not here: no driver", VG_DEVICE_LOST},
+    {"--device=tpu:0", "--device=tpu:0: not here: no driver", VG_DEVICE_LOST},
+    {"--device=tpu:7", "--device=tpu:7: not here: no driver", VG_DEVICE_LOST},
     {"--device=gpu:2", "--device=gpu:2: no such device; see --list; did you mean 'gpu:0'?",
      VG_DEVICE_LOST},
     {"--device=null,cpu.avx215",
@@ -91,7 +97,7 @@ static const struct {
 static void test_patterns(void **state)
 {
     (void)state;
-    vg_found_device found[8];
+    vg_found_device found[MOST];
     size_t count = machine(found);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char typed[256], got[512] = "";
@@ -113,11 +119,30 @@ static void test_patterns(void **state)
     }
 }
 
+/* What identifies the machine does not depend on what is measured. */
+static void test_accelerators(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"", "--device=cpu", "--device=gpu:1"};
+    vg_found_device found[MOST];
+    size_t count = machine(found);
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        char typed[64];
+        vg_plan plan = {0};
+        snprintf(typed, sizeof typed, "%s", asked[i]);
+        assert_int_equal(plan_on(found, count, typed, &plan), VG_OK);
+        assert_int_equal(plan.accelerators.count, 2);
+        assert_string_equal(plan.accelerators.at[0], "A chip");
+        assert_string_equal(plan.accelerators.at[1], "Another");
+        vg_plan_free(&plan);
+    }
+}
+
 /* Whatever this build has not, the answer says why. */
 static void test_absent_families(void **state)
 {
     (void)state;
-    vg_found_device found[8];
+    vg_found_device found[MOST];
     size_t count = machine(found);
     for (const vg_absent_family *a = vg_absent_families(); a->family != NULL; a++) {
         char typed[128];
@@ -178,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_accelerators),
         cmocka_unit_test(test_absent_families),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_find),
