@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One function: its name, and where its address goes. */
 typedef struct vg_symbol {
     const char *name;
@@ -19,4 +23,7 @@ typedef struct vg_symbol {
  * open as long as the process. */
 vg_status vg_library_open(const char *const *files, const vg_symbol *symbols);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
