@@ -20,13 +20,24 @@ using emu::product;
 using emu::product_desc;
 
 enum { WORK_ALIGNMENT = 16, SPLIT_K = 256 };
+static_assert(sizeof(algorithm) <= sizeof(cublasLtMatmulAlgo_t), "the library's is larger");
 const uint64_t MAGIC = 0x656d756c61746564u;
 
-/* An opaque descriptor as what it holds. */
-template <typename T, typename Opaque> T &inside(Opaque *opaque)
+/* A descriptor is opaque to its user; here it goes on with what it holds. */
+template <typename Opaque, typename T> struct holder : Opaque {
+    T held;
+};
+layout &inside(cublasLtMatrixLayout_t opaque)
 {
-    static_assert(sizeof(T) <= sizeof(Opaque), "the library's descriptor is larger");
-    return *reinterpret_cast<T *>(opaque->data);
+    return static_cast<holder<cublasLtMatrixLayoutOpaque_t, layout> *>(opaque)->held;
+}
+product_desc &inside(cublasLtMatmulDesc_t opaque)
+{
+    return static_cast<holder<cublasLtMatmulDescOpaque_t, product_desc> *>(opaque)->held;
+}
+preference &inside(cublasLtMatmulPreference_t opaque)
+{
+    return static_cast<holder<cublasLtMatmulPreferenceOpaque_t, preference> *>(opaque)->held;
 }
 
 cublasStatus_t status_of(cudaError_t error)
@@ -53,21 +64,22 @@ const unsigned HOST_ONLY = emu::NO_DEVICE | emu::NO_CONTEXT;
     if (call_.error)                                                                               \
     return status_of(call_.error)
 
-template <typename Opaque> Opaque *remember(const char *kind)
+template <typename T> T *remember(const char *kind)
 {
-    Opaque *opaque = new Opaque();
-    emu::the_machine().library[opaque] = kind;
-    return opaque;
+    T *made = new T();
+    emu::the_machine().library[made] = kind;
+    return made;
 }
 
-template <typename Opaque> cublasStatus_t forget(Opaque *opaque, const char *caller)
+/* As what it was made. */
+template <typename T> cublasStatus_t forget(void *opaque, const char *caller)
 {
     emu::call call_(caller, cudaErrorUnknown, HOST_ONLY | emu::RELEASES);
     if (!opaque)
         return CUBLAS_STATUS_SUCCESS;
     if (!emu::the_machine().library.erase(opaque))
-        emu_report("%s: %p was not made, or is gone", caller, (void *)opaque);
-    delete opaque;
+        emu_report("%s: %p was not made, or is gone", caller, opaque);
+    delete static_cast<T *>(opaque);
     return status_of(call_.error);
 }
 
@@ -211,7 +223,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
 {
-    return forget(handle, __func__);
+    return forget<cublasLtContext>(handle, __func__);
 }
 
 size_t cublasLtGetVersion(void)
@@ -255,14 +267,14 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataT
     LT_CALL(cudaErrorMemoryAllocation, HOST_ONLY);
     if (!out)
         return CUBLAS_STATUS_INVALID_VALUE;
-    *out = remember<cublasLtMatrixLayoutOpaque_t>("cuBLASLt layouts");
-    inside<layout>(*out) = {rows, cols, ld, 0, (int32_t)type, CUBLASLT_ORDER_COL, 1};
+    *out = remember<holder<cublasLtMatrixLayoutOpaque_t, layout>>("cuBLASLt layouts");
+    inside(*out) = {rows, cols, ld, 0, (int32_t)type, CUBLASLT_ORDER_COL, 1};
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t opaque)
 {
-    return forget(opaque, __func__);
+    return forget<holder<cublasLtMatrixLayoutOpaque_t, layout>>(opaque, __func__);
 }
 
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t opaque,
@@ -271,7 +283,7 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t opaque,
 {
     LT_CALL(cudaErrorInvalidValue, HOST_ONLY);
     want(opaque, __func__);
-    layout &l = inside<layout>(opaque);
+    layout &l = inside(opaque);
     switch (which) {
     case CUBLASLT_MATRIX_LAYOUT_TYPE: return put(&l.type, from, bytes);
     case CUBLASLT_MATRIX_LAYOUT_ORDER: return put(&l.order, from, bytes);
@@ -290,8 +302,8 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasCompute
     LT_CALL(cudaErrorMemoryAllocation, HOST_ONLY);
     if (!out)
         return CUBLAS_STATUS_INVALID_VALUE;
-    *out = remember<cublasLtMatmulDescOpaque_t>("cuBLASLt products");
-    product_desc &desc = inside<product_desc>(*out);
+    *out = remember<holder<cublasLtMatmulDescOpaque_t, product_desc>>("cuBLASLt products");
+    product_desc &desc = inside(*out);
     desc = product_desc();
     desc.compute = (int32_t)compute;
     desc.scale = (int32_t)scale;
@@ -303,7 +315,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasCompute
 
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t opaque)
 {
-    return forget(opaque, __func__);
+    return forget<holder<cublasLtMatmulDescOpaque_t, product_desc>>(opaque, __func__);
 }
 
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t opaque,
@@ -312,7 +324,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t opaque,
 {
     LT_CALL(cudaErrorInvalidValue, HOST_ONLY);
     want(opaque, __func__);
-    product_desc &desc = inside<product_desc>(opaque);
+    product_desc &desc = inside(opaque);
     switch (which) {
     case CUBLASLT_MATMUL_DESC_COMPUTE_TYPE: return put(&desc.compute, from, bytes);
     case CUBLASLT_MATMUL_DESC_SCALE_TYPE: return put(&desc.scale, from, bytes);
@@ -333,19 +345,19 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *out)
     LT_CALL(cudaErrorMemoryAllocation, HOST_ONLY);
     if (!out)
         return CUBLAS_STATUS_INVALID_VALUE;
-    *out = remember<cublasLtMatmulPreferenceOpaque_t>("cuBLASLt preferences");
-    inside<preference>(*out) = {0,
-                                CUBLASLT_SEARCH_BEST_FIT,
-                                CUBLASLT_REDUCTION_SCHEME_MASK,
-                                {256, 256, 256, 256},
-                                0,
-                                UINT64_MAX};
+    *out = remember<holder<cublasLtMatmulPreferenceOpaque_t, preference>>("cuBLASLt preferences");
+    inside(*out) = {0,
+                    CUBLASLT_SEARCH_BEST_FIT,
+                    CUBLASLT_REDUCTION_SCHEME_MASK,
+                    {256, 256, 256, 256},
+                    0,
+                    UINT64_MAX};
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t opaque)
 {
-    return forget(opaque, __func__);
+    return forget<holder<cublasLtMatmulPreferenceOpaque_t, preference>>(opaque, __func__);
 }
 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t opaque,
@@ -354,7 +366,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
 {
     LT_CALL(cudaErrorInvalidValue, HOST_ONLY);
     want(opaque, __func__);
-    preference &p = inside<preference>(opaque);
+    preference &p = inside(opaque);
     switch (which) {
     case CUBLASLT_MATMUL_PREF_SEARCH_MODE: return put(&p.search, from, bytes);
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return put(&p.workspace, from, bytes);
@@ -383,10 +395,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (requested < 1 || !results || !returned)
         return CUBLAS_STATUS_INVALID_VALUE;
     *returned = 0;
-    const product_desc &desc = inside<product_desc>(desc_);
-    const layout &a = inside<layout>(a_), &b = inside<layout>(b_), &c = inside<layout>(c_);
-    const layout &d = inside<layout>(d_);
-    const preference &wish = inside<preference>(wish_);
+    const product_desc &desc = inside(desc_);
+    const layout &a = inside(a_), &b = inside(b_), &c = inside(c_);
+    const layout &d = inside(d_);
+    const preference &wish = inside(wish_);
     for (const layout *l : {&a, &b, &c, &d})
         if (!l->rows || !l->cols || l->ld < (int64_t)l->rows)
             return CUBLAS_STATUS_INVALID_VALUE;
@@ -397,7 +409,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     algorithm chosen = {MAGIC, kind_of(desc, a, d), work_wanted(desc, a, d, wish), {}};
     memcpy(chosen.alignment, wish.alignment, sizeof chosen.alignment);
     results[0] = cublasLtMatmulHeuristicResult_t();
-    inside<algorithm>(&results[0].algo) = chosen;
+    memcpy(results[0].algo.data, &chosen, sizeof chosen);
     results[0].workspaceSize = chosen.workspace;
     results[0].state = CUBLAS_STATUS_SUCCESS;
     results[0].wavesCount = 1;
@@ -420,11 +432,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!algo)
         emu_report("cublasLtMatmul: no algorithm: ask the heuristic once, when a product is made");
-    product p = {inside<product_desc>(desc_),
-                 inside<layout>(a_),
-                 inside<layout>(b_),
-                 inside<layout>(c_),
-                 inside<layout>(d_),
+    product p = {inside(desc_),
+                 inside(a_),
+                 inside(b_),
+                 inside(c_),
+                 inside(d_),
                  at_a,
                  at_b,
                  at_c,

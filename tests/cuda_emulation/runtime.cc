@@ -201,6 +201,8 @@ call::call(const char *name_, cudaError_t likely, unsigned flags) : name(name_)
         } else
             here().stays = error;
     }
+    if (!error && (flags & UNSAFE))
+        error = capture_forbids_unsafe();
 }
 
 call::~call()
@@ -219,6 +221,11 @@ cudaError_t call::done(cudaError_t result)
     if (result && result != cudaErrorNotReady)
         last_error = result;
     return result;
+}
+
+cudaError_t call::fail_now()
+{
+    return here().stays = late;
 }
 
 } // namespace emu
@@ -254,11 +261,14 @@ size_t emu_reset(const emu_settings *settings)
     leaked("streams", streams);
     leaked("allocations", m.memory.size());
     leaked("events", m.events.size());
+    leaked("graphs", m.graphs.size());
+    leaked("executable graphs", m.execs.size());
     std::map<std::string, size_t> kinds;
     for (const auto &thing : m.library)
         kinds[thing.second]++;
     for (const auto &kind : kinds)
         leaked(kind.first.c_str(), kind.second);
+    graphs_free_all();
     streams_free_all();
     memory_free_all();
     emu_settings fresh = settings ? *settings : emu_defaults();

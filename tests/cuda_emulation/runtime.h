@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace emu
@@ -33,6 +34,20 @@ struct operation {
     uint64_t number = 0;             /* in the order of issue, over all streams */
     std::unique_ptr<char> issued;    /* what the host had done before: for ThreadSanitizer */
 };
+
+/* What streams record instead of doing it, from cudaStreamBeginCapture() to cudaStreamEndCapture().
+ */
+struct capture {
+    CUstream_st *origin = nullptr;
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+    std::thread::id thread;
+    bool broken = false; /* by an illegal call: nothing comes of it */
+    CUgraph_st *graph = nullptr;
+    std::vector<CUstream_st *> streams; /* the origin and those that have joined */
+};
+
+/* Nodes that come last: indexes in the capture's graph. */
+using tips = std::set<size_t>;
 
 struct allocation {
     size_t bytes;
@@ -55,6 +70,9 @@ struct machine {
     std::map<uintptr_t, allocation> memory;
     std::vector<CUstream_st *> streams; /* in the order they were made */
     std::set<CUevent_st *> events;
+    std::vector<std::shared_ptr<capture>> captures; /* going on */
+    std::set<CUgraph_st *> graphs;
+    std::set<CUgraphExec_st *> execs;
     std::map<const void *, const char *> library; /* what libraries made, and its kind */
     std::map<const void *, size_t> dynamic_shared;
     std::set<const void *> wide_clusters;
@@ -88,6 +106,8 @@ class call
     call &operator=(const call &) = delete;
     /* What the call returns; kept for cudaGetLastError. */
     cudaError_t done(cudaError_t result);
+    /* A late error where nothing is issued that could bring it. */
+    cudaError_t fail_now();
 
     const char *name;
     cudaError_t error = cudaSuccess;
@@ -113,13 +133,36 @@ void finish(CUstream_st *stream);
 void finish_device(int device);
 void streams_free_all();
 
+/* runtime_graph.cc */
+void graphs_free_all();
+
+/* runtime_capture.cc */
+cudaError_t capture_work(CUstream_st *stream, std::function<void()> work);
+void capture_record(CUstream_st *stream, CUevent_st *event);
+/* Whether the wait has to do with a capture; *result is then what comes of it. */
+bool capture_wait(CUstream_st *stream, const CUevent_st *event, cudaError_t *result);
+/* A call that no capture of the stream, or of the device, stands. */
+cudaError_t capture_forbids(const CUstream_st *stream);
+cudaError_t capture_forbids_device(int device);
+cudaError_t capture_forbids_unsafe();
+void capture_leave(CUstream_st *stream);
+
+/* What ThreadSanitizer is told; nothing without it. */
+void tsan_release(void *at);
+void tsan_acquire(void *at);
+/* Does something as another thread; *fiber is made at its first use. */
+void tsan_as(void **fiber, const std::function<void()> &what);
+void tsan_drop(void *fiber);
+
 } // namespace emu
 
 struct CUstream_st {
     int device = 0;
     bool blocking = false, legacy = false;
     std::deque<emu::operation> queue;
-    emu::operation now;    /* what is being done */
+    emu::operation now; /* what is being done */
+    std::shared_ptr<emu::capture> capturing;
+    emu::tips tips;        /* while it is captured: what its next node comes after */
     void *fiber = nullptr; /* ThreadSanitizer's */
     char progress = 0;
 };
@@ -128,6 +171,18 @@ struct CUevent_st {
     int device = 0;
     bool timed = true;
     std::shared_ptr<emu::mark> last;
+    std::shared_ptr<emu::capture> captured; /* it was last recorded in a capture, after `tips` */
+    emu::tips tips;
+};
+
+struct CUgraphNode_st {
+    std::function<void()> work;
+    emu::tips needs;
+    size_t lane = 0; /* of the stream that it was captured in */
+};
+
+struct CUgraph_st {
+    std::vector<std::shared_ptr<CUgraphNode_st>> nodes;
 };
 
 #endif

@@ -6,10 +6,6 @@
 #include <algorithm>
 #include <ctime>
 
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
-
 namespace
 {
 
@@ -18,44 +14,19 @@ using emu::the_machine;
 
 /* Under ThreadSanitizer a stream is a thread of its own, ordered after what the host did before the
  * issue, after the events that it waits for, and before what the host does after a wait. */
-#if defined(__SANITIZE_THREAD__)
-void released(void *at)
-{
-    __tsan_release(at);
-}
-void acquired(void *at)
-{
-    __tsan_acquire(at);
-}
 void run_as(CUstream_st *stream, const emu::operation &op)
 {
-    void *host = __tsan_get_current_fiber();
-    if (!stream->fiber)
-        stream->fiber = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(stream->fiber, __tsan_switch_to_fiber_no_sync);
-    acquired(op.issued.get());
-    if (op.needs)
-        acquired(op.needs.get());
-    if (op.work)
-        op.work();
-    if (op.sets)
-        released(op.sets.get());
-    released(&stream->progress);
-    __tsan_switch_to_fiber(host, __tsan_switch_to_fiber_no_sync);
+    emu::tsan_as(&stream->fiber, [stream, &op] {
+        emu::tsan_acquire(op.issued.get());
+        if (op.needs)
+            emu::tsan_acquire(op.needs.get());
+        if (op.work)
+            op.work();
+        if (op.sets)
+            emu::tsan_release(op.sets.get());
+        emu::tsan_release(&stream->progress);
+    });
 }
-#else
-void released(void *)
-{
-}
-void acquired(void *)
-{
-}
-void run_as(CUstream_st *, const emu::operation &op)
-{
-    if (op.work)
-        op.work();
-}
-#endif
 
 double now_ms()
 {
@@ -126,7 +97,7 @@ void append(CUstream_st *stream, emu::operation op)
 {
     op.number = the_machine().issued++;
     op.issued = std::make_unique<char>();
-    released(op.issued.get());
+    emu::tsan_release(op.issued.get());
     stream->queue.push_back(std::move(op));
     emu_policy policy = emu_current()->policy;
     uint64_t ahead = 0;
@@ -147,6 +118,15 @@ bool is_event(cudaEvent_t event)
     return the_machine().events.count(event) != 0;
 }
 
+/* Nobody asks how far an event of a capture is. */
+cudaError_t ask_forbidden(const CUevent_st *event)
+{
+    if (!event->captured)
+        return cudaSuccess;
+    event->captured->broken = true;
+    return cudaErrorCapturedEvent;
+}
+
 cudaError_t make_stream(cudaStream_t *out, unsigned flags)
 {
     if (!out || (flags & ~(unsigned)cudaStreamNonBlocking))
@@ -161,10 +141,7 @@ cudaError_t make_stream(cudaStream_t *out, unsigned flags)
 
 void drop(CUstream_st *stream)
 {
-#if defined(__SANITIZE_THREAD__)
-    if (stream->fiber)
-        __tsan_destroy_fiber(stream->fiber);
-#endif
+    emu::tsan_drop(stream->fiber);
     delete stream;
 }
 
@@ -196,6 +173,11 @@ CUstream_st *stream_of(cudaStream_t stream, const char *caller)
 cudaError_t issue(cudaStream_t to, call &from, std::function<void()> work)
 {
     CUstream_st *stream = stream_of(to, from.name);
+    if (stream->capturing)
+        return from.late ? from.fail_now() : capture_work(stream, std::move(work));
+    if (stream->legacy)
+        if (cudaError_t error = capture_forbids(stream))
+            return error;
     operation op;
     op.work = std::move(work);
     op.fault = from.late;
@@ -207,7 +189,7 @@ void finish(CUstream_st *stream)
 {
     while (!stream->queue.empty())
         run_next(pick(stream));
-    acquired(&stream->progress);
+    emu::tsan_acquire(&stream->progress);
 }
 
 void finish_device(int device)
@@ -261,6 +243,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     CUstream_st *s = emu::stream_of(stream, __func__);
     if (s->legacy)
         return call_.done(cudaErrorInvalidResourceHandle);
+    emu::capture_leave(s);
     emu::finish(s);
     std::vector<CUstream_st *> &all = the_machine().streams;
     all.erase(std::find(all.begin(), all.end(), s));
@@ -271,7 +254,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     EMU_CALL(cudaErrorLaunchFailure);
-    emu::finish(emu::stream_of(stream, __func__));
+    CUstream_st *s = emu::stream_of(stream, __func__);
+    if (cudaError_t error = emu::capture_forbids(s))
+        return call_.done(error);
+    emu::finish(s);
     return call_.done(cudaSuccess);
 }
 
@@ -279,6 +265,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     EMU_CALL(cudaErrorLaunchFailure);
     CUstream_st *s = emu::stream_of(stream, __func__);
+    if (cudaError_t error = emu::capture_forbids(s))
+        return call_.done(error);
     if (!s->queue.empty())
         run_next(pick(s));
     if (!s->queue.empty())
@@ -290,6 +278,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 cudaError_t cudaDeviceSynchronize(void)
 {
     EMU_CALL(cudaErrorLaunchFailure);
+    if (cudaError_t error = emu::capture_forbids_device(emu::current_device()))
+        return call_.done(error);
     emu::finish_device(emu::current_device());
     return call_.done(cudaSuccess);
 }
@@ -328,6 +318,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     CUstream_st *s = emu::stream_of(stream, __func__);
     if (!is_event(event) || event->device != s->device)
         return call_.done(cudaErrorInvalidResourceHandle);
+    if (s->capturing) {
+        if (call_.late)
+            return call_.done(call_.fail_now());
+        emu::capture_record(s, event);
+        return call_.done(cudaSuccess);
+    }
+    event->captured = nullptr;
     event->last = std::make_shared<emu::mark>();
     event->last->stream = s;
     emu::operation op;
@@ -345,6 +342,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
         return call_.done(cudaErrorInvalidResourceHandle);
     if (flags)
         return call_.done(cudaErrorInvalidValue);
+    cudaError_t result;
+    if (emu::capture_wait(s, event, &result))
+        return call_.done(result);
     if (!event->last)
         return call_.done(cudaSuccess);
     emu::operation op;
@@ -359,12 +359,14 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     EMU_CALL(cudaErrorLaunchFailure);
     if (!is_event(event))
         return call_.done(cudaErrorInvalidResourceHandle);
+    if (cudaError_t error = ask_forbidden(event))
+        return call_.done(error);
     if (event->last && !event->last->done)
         run_next(pick(event->last->stream));
     if (event->last && !event->last->done)
         return call_.done(cudaErrorNotReady);
     if (event->last)
-        acquired(event->last.get());
+        emu::tsan_acquire(event->last.get());
     return call_.done(cudaSuccess);
 }
 
@@ -373,10 +375,12 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     EMU_CALL(cudaErrorLaunchFailure);
     if (!is_event(event))
         return call_.done(cudaErrorInvalidResourceHandle);
+    if (cudaError_t error = ask_forbidden(event))
+        return call_.done(error);
     while (event->last && !event->last->done)
         run_next(pick(event->last->stream));
     if (event->last)
-        acquired(event->last.get());
+        emu::tsan_acquire(event->last.get());
     return call_.done(cudaSuccess);
 }
 
@@ -386,7 +390,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
     if (!ms)
         return call_.done(cudaErrorInvalidValue);
     if (!is_event(start) || !is_event(end) || !start->timed || !end->timed || !start->last ||
-        !end->last || start->device != end->device)
+        !end->last || start->captured || end->captured || start->device != end->device)
         return call_.done(cudaErrorInvalidResourceHandle);
     if (!start->last->done || !end->last->done)
         return call_.done(cudaErrorNotReady);
