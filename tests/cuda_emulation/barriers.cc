@@ -9,31 +9,33 @@ static bool same_site(emu_site a, emu_site b)
     return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file));
 }
 
+static bool is_at(const emu_thread *thread, const char *what, uint32_t number)
+{
+    return thread->state == EMU_WAITS && thread->what == what && thread->argument == number;
+}
+
 /* One more has come; returns when all have. */
 static void meet(emu_grid *grid, emu_barrier *barrier, uint32_t threads, const char *what,
                  emu_site site)
 {
     emu_thread *self = grid->self;
     emu_block *block = self->block;
-    uint32_t phase = barrier->phase & 1;
-    emu_release(&barrier->sync[phase]);
+    uint32_t phase = barrier->phase, number = (uint32_t)(barrier - block->barriers);
+    emu_release(block, number, phase);
     barrier->site = site;
     barrier->threads = threads;
     if (++barrier->arrived < threads) {
         emu_wait(grid, what, site);
-        emu_acquire(&barrier->sync[phase]);
+        emu_acquire(block, number, phase);
         return;
     }
     barrier->arrived = 0;
     barrier->phase++;
-    for (uint32_t i = 0; i < block->count; i++) {
-        emu_thread *thread = &block->threads[i];
-        if (thread->state == EMU_WAITS && thread->what == what &&
-            thread->argument == self->argument)
-            emu_make_ready(grid, thread);
-    }
+    for (uint32_t i = 0; i < block->count; i++)
+        if (is_at(&block->threads[i], what, self->argument))
+            emu_make_ready(grid, &block->threads[i]);
     emu_step(grid);
-    emu_acquire(&barrier->sync[phase]);
+    emu_acquire(block, number, phase);
 }
 
 static const char at_block[] = "sync_block", at_named[] = "sync_named",
@@ -54,6 +56,24 @@ void emu_sync_block(emu_site site)
     meet(grid, barrier, block->count, at_block, site);
 }
 
+/* Warps come to a named barrier as a whole. `self` is the last of them. */
+static void check_warps(emu_grid *grid, emu_thread *self, emu_site site)
+{
+    const emu_block *block = self->block;
+    uint32_t here = 0;
+    for (uint32_t i = 0; i < block->count; i++) {
+        const emu_thread *thread = &block->threads[i];
+        here += thread == self || is_at(thread, at_named, self->argument);
+        if (i % 32 != 31 && i + 1 < block->count)
+            continue;
+        if (here % 32)
+            emu_report_at(grid, self, site,
+                          "sync_named: only %u threads of warp %u are at barrier %u", here, i / 32,
+                          self->argument);
+        here = 0;
+    }
+}
+
 void emu_sync_named(uint32_t number, uint32_t threads, emu_site site)
 {
     emu_grid *grid = emu_now;
@@ -70,6 +90,8 @@ void emu_sync_named(uint32_t number, uint32_t threads, emu_site site)
         emu_report_at(grid, self, site, "sync_named: %u threads at barrier %u, others said %u",
                       threads, number, barrier->threads);
     self->argument = number;
+    if (barrier->arrived + 1 == threads)
+        check_warps(grid, self, site);
     meet(grid, barrier, threads, at_named, site);
 }
 
@@ -144,9 +166,9 @@ uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t a
     check_mask(grid, warp, lanes, self, lane, site);
     /* Only sync_warp() orders memory; a shuffle does not. */
     uint32_t lowest = (uint32_t)__builtin_ctz(mask);
-    char *sync = &warp->sync[lowest][warp->phase[lowest] & 1];
+    uint32_t sync = EMU_SYNC_LANE + index - lane + lowest, phase = warp->phase[lowest];
     if (kind == EMU_SYNC)
-        emu_release(sync);
+        emu_release(self->block, sync, phase);
     warp->arrived |= 1u << lane;
     warp->named |= mask;
     if ((warp->arrived & mask) != mask) {
@@ -169,7 +191,7 @@ uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t a
         emu_step(grid);
     }
     if (kind == EMU_SYNC)
-        emu_acquire(sync);
+        emu_acquire(self->block, sync, phase);
     return self->value;
 }
 
@@ -185,7 +207,7 @@ void emu_cluster_arrive(emu_site site)
         emu_report_at(grid, self, site, "cluster_arrive after a thread of the cluster has ended");
     self->cluster_arrived = true;
     self->cluster_phase = cluster->phase;
-    emu_release(&cluster->sync[cluster->phase & 1]);
+    emu_release(cluster->first, EMU_SYNC_CLUSTER, cluster->phase);
     if (++cluster->arrived < threads)
         return;
     cluster->arrived = 0;
@@ -210,7 +232,7 @@ void emu_cluster_wait(emu_site site)
     else
         emu_step(grid);
     self->cluster_arrived = false;
-    emu_acquire(&cluster->sync[self->cluster_phase & 1]);
+    emu_acquire(cluster->first, EMU_SYNC_CLUSTER, self->cluster_phase);
 }
 
 void emu_leave_barriers(emu_grid *grid, emu_thread *thread)
@@ -241,7 +263,7 @@ void emu_word(const uint32_t *at, const char *what, emu_site site)
     emu_grid *grid = emu_now;
     if ((uintptr_t)at % 4)
         emu_report_at(grid, grid->self, site, "%s: %p is not aligned", what, (const void *)at);
-    if (!emu_is_device_memory(at, 4))
+    if (!emu_known(grid, at, 4))
         emu_report_at(grid, grid->self, site, "%s: %p is not device memory", what,
                       (const void *)at);
     emu_step(grid);

@@ -2,7 +2,6 @@
 #include "grid.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 __thread emu_grid *emu_now;
@@ -92,36 +91,64 @@ static void plan_order(emu_grid *grid)
     grid->cluster_count = (uint32_t)(resident < count ? resident : count);
 }
 
-/* Zeroed. */
-static void *make(size_t count, size_t bytes)
+/* Memory of a host thread's grids, one after the other; as large as the largest so far. */
+struct arena {
+    char *memory;
+    size_t bytes;
+    ~arena()
+    {
+        emu_free(memory);
+    }
+};
+static thread_local arena state;
+
+static void *carve(size_t *used, size_t count, size_t bytes)
 {
-    void *made = calloc(count, bytes);
-    if (!made)
-        emu_report("no memory for %zu times %zu bytes of a grid's state", count, bytes);
-    return made;
+    void *at = state.memory ? state.memory + *used : nullptr;
+    *used += (count * bytes + 63) / 64 * 64;
+    return at;
+}
+
+static size_t carve_state(emu_grid *grid, size_t blocks, size_t ring)
+{
+    size_t used = 0, threads = grid->launch.threads;
+    grid->clusters = (emu_cluster *)carve(&used, grid->cluster_count, sizeof(emu_cluster));
+    grid->blocks = (emu_block *)carve(&used, blocks, sizeof(emu_block));
+    grid->threads = (emu_thread *)carve(&used, blocks * threads, sizeof(emu_thread));
+    grid->warps = (emu_warp *)carve(&used, blocks * ((threads + 31) / 32), sizeof(emu_warp));
+    grid->ready = (emu_thread **)carve(&used, ring, sizeof(emu_thread *));
+    return used;
 }
 
 static void make_state(emu_grid *grid)
 {
     uint32_t threads = grid->launch.threads, warps = (threads + 31) / 32;
     size_t blocks = (size_t)grid->cluster_count * grid->cluster_blocks;
-    size_t capacity = 1;
-    while (capacity < blocks * threads)
-        capacity *= 2;
-    grid->clusters = (emu_cluster *)make(grid->cluster_count, sizeof *grid->clusters);
-    grid->blocks = (emu_block *)make(blocks, sizeof *grid->blocks);
-    grid->threads = (emu_thread *)make(blocks * threads, sizeof *grid->threads);
-    grid->warps = (emu_warp *)make(blocks * warps, sizeof *grid->warps);
-    grid->ready = (emu_thread **)make(capacity, sizeof *grid->ready);
-    grid->ready_mask = (uint32_t)capacity - 1;
+    size_t ring = 1;
+    while (ring < blocks * threads)
+        ring *= 2;
+    size_t bytes = carve_state(grid, blocks, ring);
+    if (bytes > state.bytes) {
+        emu_free(state.memory);
+        state.bytes = 0;
+        state.memory = nullptr;
+        state.memory = (char *)emu_allocate(64, bytes);
+        state.bytes = bytes;
+        carve_state(grid, blocks, ring);
+    }
+    grid->ready_mask = (uint32_t)ring - 1;
     for (uint32_t c = 0; c < grid->cluster_count; c++)
-        grid->clusters[c].first = &grid->blocks[(size_t)c * grid->cluster_blocks];
+        grid->clusters[c] =
+            emu_cluster{&grid->blocks[(size_t)c * grid->cluster_blocks], 0, 0, 0, 0};
     for (size_t b = 0; b < blocks; b++) {
         emu_block *block = &grid->blocks[b];
         block->cluster = &grid->clusters[b / grid->cluster_blocks];
         block->threads = &grid->threads[b * threads];
         block->warps = &grid->warps[b * warps];
         block->count = threads;
+        block->ready_first = block->ready_last = nullptr;
+        block->next_ready = nullptr;
+        block->is_ready = false;
     }
 }
 
@@ -133,6 +160,7 @@ static void begin_block(emu_grid *grid, emu_block *block, uint32_t index, uint32
     block->priority = emu_random(grid);
     memset(block->barriers, 0, sizeof block->barriers);
     emu_shared_begin(grid, block);
+    emu_sync_begin(block);
     for (uint32_t w = 0; w < (threads + 31) / 32; w++) {
         uint32_t lanes = threads - w * 32;
         block->warps[w] = emu_warp{};
@@ -140,17 +168,11 @@ static void begin_block(emu_grid *grid, emu_block *block, uint32_t index, uint32
     }
     for (uint32_t i = 0; i < threads; i++) {
         emu_thread *thread = &block->threads[i];
-        emu_copy *copies = thread->copies;
-        uint32_t capacity = thread->copy_capacity;
         *thread = emu_thread{};
-        thread->copies = copies;
-        thread->copy_capacity = capacity;
         thread->position =
             emu_position{i, threads, index, grid->launch.blocks, rank, grid->cluster_blocks};
         thread->block = block;
-#ifdef EMU_TSAN
-        thread->tsan = __tsan_create_fiber(0);
-#endif
+        thread->identity = emu_identity_take(grid);
         emu_make_ready(grid, thread);
     }
 }
@@ -178,29 +200,13 @@ static void end_cluster(emu_grid *grid, emu_cluster *cluster)
             if (thread->stack)
                 emu_stack_give(thread->stack, true);
             thread->stack = nullptr;
-#ifdef EMU_TSAN
-            __tsan_destroy_fiber(thread->tsan);
-#endif
+            emu_identity_give(grid, thread->identity, thread->state == EMU_ENDED);
+            if (thread->copies)
+                emu_free(thread->copies);
         }
         emu_shared_end(block);
+        emu_sync_end(block);
     }
-}
-
-static void free_state(emu_grid *grid)
-{
-    emu_now = nullptr;
-    emu_acquire(&grid->ended);
-    size_t threads =
-        (size_t)grid->cluster_count * grid->cluster_blocks * (size_t)grid->launch.threads;
-    for (size_t i = 0; i < threads; i++)
-        emu_free(grid->threads[i].copies);
-    free(grid->clusters);
-    free(grid->blocks);
-    free(grid->threads);
-    free(grid->warps);
-    free(grid->ready);
-    emu_free(grid->stores);
-    free((void *)(uintptr_t)grid->args);
 }
 
 void emu_drop(emu_grid *grid)
@@ -208,7 +214,11 @@ void emu_drop(emu_grid *grid)
     for (uint32_t c = 0; c < grid->cluster_count; c++)
         if (grid->clusters[c].blocks)
             end_cluster(grid, &grid->clusters[c]);
-    free_state(grid);
+    emu_now = nullptr;
+    emu_grid_acquire(grid, EMU_LAUNCH_ENDS);
+    emu_free(grid->stores);
+    emu_free(grid->args);
+    emu_free(grid->sync);
 }
 
 static void run(emu_grid *grid)
@@ -231,9 +241,16 @@ static void run(emu_grid *grid)
     }
 }
 
+static uint64_t launches;
+
+void emu_grid_reset(void)
+{
+    launches = 0;
+}
+
 void emu_run(const emu_launch *launch)
 {
-    static __thread uint64_t number, last_call, same_call;
+    static __thread uint64_t number;
     check_launch(launch);
     emu_grid grid = {};
     const emu_settings *settings = emu_current();
@@ -243,19 +260,14 @@ void emu_run(const emu_launch *launch)
     grid.steps = grid.policy == EMU_RANDOM || grid.policy == EMU_SKEWED;
     grid.number = ++number;
     /* The schedule depends on the seed and on what the program has called so far, no more. */
-    same_call = emu_calls() == last_call ? same_call + 1 : 0;
-    last_call = emu_calls();
-    grid.random = settings->seed * 0xd1342543de82ef95u + last_call;
-    grid.random = emu_random(&grid) + same_call;
+    grid.random = settings->seed * 0xd1342543de82ef95u + emu_calls();
+    grid.random = emu_random(&grid) + launches++;
     size_t bytes = launch->kernel->args_bytes;
-    void *args = nullptr;
-    if (posix_memalign(&args, 64, bytes))
-        emu_report("no memory for the arguments of %s", launch->kernel->name);
-    memcpy(args, launch->args, bytes);
-    grid.args = args;
-#ifdef EMU_TSAN
-    grid.host_tsan = __tsan_get_current_fiber();
-#endif
+    grid.args = (char *)emu_allocate(64, bytes);
+    grid.sync = (char *)emu_allocate(16, 2);
+    memcpy(grid.args, launch->args, bytes);
+    grid.host_identity = emu_identity_now();
+    emu_grid_release(&grid, EMU_LAUNCH_BEGINS);
     plan_order(&grid);
     make_state(&grid);
     emu_now = &grid;

@@ -25,7 +25,7 @@ struct emu_thread {
     emu_position position;
     emu_block *block;
     emu_stack *stack; /* null: not begun, or ended */
-    void *tsan;
+    void *identity;   /* ThreadSanitizer's */
     emu_thread *next; /* in the list it is in */
     emu_state state;
     const char *what; /* waits for what, where */
@@ -46,13 +46,11 @@ struct emu_thread {
 struct emu_warp {
     uint32_t alive, arrived, named;
     uint8_t phase[32];
-    char sync[32][2]; /* what ThreadSanitizer knows them by, by phase */
 };
 
 struct emu_barrier {
     uint32_t arrived, threads, phase;
     emu_site site;
-    char sync[2];
 };
 
 /* Shared memory that a block has declared; the launch's dynamic memory is the first. */
@@ -69,7 +67,6 @@ struct emu_mbarrier {
     uint32_t expected, pending, phase;
     int32_t bytes;
     bool fenced;
-    char sync[2];
 };
 
 enum { EMU_PIECES = 64, EMU_MBARRIERS = 64, EMU_BARRIERS = 16 };
@@ -78,7 +75,6 @@ struct emu_cluster {
     emu_block *first;
     uint32_t blocks, live; /* live: threads */
     uint32_t arrived, phase;
-    char sync[2];
 };
 
 struct emu_block {
@@ -95,6 +91,7 @@ struct emu_block {
     size_t shared_bytes;
     uint32_t piece_count, mbarrier_count;
     emu_mbarrier mbarriers[EMU_MBARRIERS];
+    char *sync; /* tsan.cc */
 };
 
 /* An asynchronous store on its way. */
@@ -104,16 +101,16 @@ struct emu_store {
     float value;
 };
 
-enum { EMU_WORD_LISTS = 64 };
+enum { EMU_WORD_LISTS = 64, EMU_KNOWN = 64 };
 
 struct emu_grid {
     emu_launch launch;
-    const void *args;
+    char *args, *sync;
     emu_policy policy;
     uint64_t random, number;
     bool steps; /* operations that do not wait let others run, now and then */
     emu_stack host;
-    void *host_tsan;
+    void *host_identity;
     emu_thread *self; /* runs; null: the host */
     bool aborted;
     char ended; /* what ThreadSanitizer knows the end of a thread by */
@@ -130,6 +127,7 @@ struct emu_grid {
     emu_thread *words[EMU_WORD_LISTS];
     emu_store *stores;
     uint32_t store_count, store_capacity;
+    uintptr_t known[EMU_KNOWN]; /* 256 bytes each: device memory */
 };
 
 /* The grid that this host thread runs; null: none. */
@@ -153,12 +151,15 @@ void emu_step(emu_grid *grid);
 /* barriers.cc: what a thread's end means to those who wait for it. */
 void emu_leave_barriers(emu_grid *grid, emu_thread *thread);
 
-/* shared_memory.cc */
-/* Of the emulation's own, whoever runs; null: none. */
+/* tsan.cc: memory of the emulation's own, whoever runs. Reports where there is none. */
 void *emu_allocate(size_t align, size_t bytes);
 void emu_free(void *memory);
+
+/* shared_memory.cc */
 void emu_shared_begin(emu_grid *grid, emu_block *block);
 void emu_shared_end(emu_block *block);
+/* emu_is_device_memory(), remembered for a launch; ASan knows the exact end of an allocation. */
+bool emu_known(emu_grid *grid, const void *at, size_t bytes);
 /* The index of the piece of this block that holds `at`, or piece_count. */
 uint32_t emu_piece_of(const emu_block *block, const void *at);
 emu_block *emu_block_of_rank(emu_grid *grid, uint32_t rank, const char *what, emu_site site);
@@ -181,37 +182,26 @@ void emu_drop(emu_grid *grid);
 /* Whether a test wants the next report; ends its body. */
 [[noreturn]] void emu_expect_end(void);
 
-#ifdef EMU_TSAN
-extern "C" {
-void __tsan_read8(void *at);
-void __tsan_write8(void *at);
-void __tsan_acquire(void *at);
-void __tsan_release(void *at);
-void *__tsan_get_current_fiber(void);
-void *__tsan_create_fiber(unsigned flags);
-void __tsan_destroy_fiber(void *fiber);
-void __tsan_switch_to_fiber(void *fiber, unsigned flags);
-void AnnotateIgnoreReadsBegin(const char *file, int line);
-void AnnotateIgnoreReadsEnd(const char *file, int line);
-void AnnotateIgnoreWritesBegin(const char *file, int line);
-void AnnotateIgnoreWritesEnd(const char *file, int line);
-}
-enum { EMU_TSAN_NO_SYNC = 1 };
-static inline void emu_acquire(char *at)
-{
-    __tsan_acquire(at);
-}
-static inline void emu_release(char *at)
-{
-    __tsan_release(at);
-}
-#else
-static inline void emu_acquire(char *)
-{
-}
-static inline void emu_release(char *)
-{
-}
-#endif
+/* tsan.cc: what ThreadSanitizer is told; nothing where it does not watch. */
+enum emu_sync { EMU_LAUNCH_BEGINS, EMU_LAUNCH_ENDS };
+void emu_grid_release(emu_grid *grid, emu_sync at);
+void emu_grid_acquire(emu_grid *grid, emu_sync at);
+/* What synchronises threads of a block: a barrier's number, or these. */
+enum {
+    EMU_SYNC_MBARRIER = EMU_BARRIERS,
+    EMU_SYNC_CLUSTER = EMU_SYNC_MBARRIER + EMU_MBARRIERS, /* of the cluster's first block */
+    EMU_SYNC_LANE                                         /* 32 a warp: its masks' lowest lane */
+};
+void emu_release(const emu_block *block, uint32_t what, uint32_t phase);
+void emu_acquire(const emu_block *block, uint32_t what, uint32_t phase);
+void emu_sync_begin(emu_block *block);
+void emu_sync_end(emu_block *block);
+/* A thread's identity. Of one that ended it goes to another, of a later launch if that can be. */
+void *emu_identity_take(emu_grid *grid);
+void emu_identity_give(emu_grid *grid, void *identity, bool ended);
+void *emu_identity_now(void);
+void emu_identity_switch(void *identity);
+/* What the emulation does to a mbarrier's word. */
+void emu_word_touched(uint64_t *bar, bool written);
 
 #endif

@@ -32,6 +32,7 @@ struct emu_launch {
     bool cooperative;
 };
 void emu_run(const emu_launch *launch);
+void emu_grid_reset(void); /* the next launch's schedule is the first again */
 
 /* Whether [at, at + bytes) may be touched by kernels now: device memory that is allocated. What a
  * kernel touches elsewhere ASan sees. runtime_memory.cc */

@@ -5,17 +5,9 @@
 static const uint64_t MADE = 0x6d62617200000000u;
 enum { MOST_BYTES = (1 << 20) - 1 };
 
-/* ThreadSanitizer: making it is a write of the word, using it a read. */
-static void touch(uint64_t *bar, bool write)
+static uint32_t number_of(const emu_mbarrier *bar)
 {
-#ifdef EMU_TSAN
-    if (write)
-        __tsan_write8(bar);
-    else
-        __tsan_read8(bar);
-#endif
-    (void)bar;
-    (void)write;
+    return (uint32_t)(bar - bar->block->mbarriers);
 }
 
 /* Of the barrier that stands in `block` where `own` stands in the thread's own block. */
@@ -42,7 +34,7 @@ static emu_mbarrier *find(emu_grid *grid, emu_block *block, const uint64_t *own,
     if (block != mine && !made->fenced)
         emu_report_at(grid, self, site, "%s: rank %u made it without mbar_init_fence", what,
                       block->threads[0].position.rank);
-    touch(bar, false);
+    emu_word_touched(bar, false);
     return made;
 }
 
@@ -71,7 +63,7 @@ void emu_mbar_init(uint64_t *bar, uint32_t arrivals, emu_site site)
     made->made_by = self;
     made->expected = made->pending = arrivals;
     block->mbarrier_count++;
-    touch(bar, true);
+    emu_word_touched(bar, true);
     *bar = MADE + number;
 }
 
@@ -113,7 +105,7 @@ void emu_mbar_arrive(uint64_t *own, uint32_t rank, uint32_t bytes, const char *w
     if (bar->bytes + (int64_t)bytes > MOST_BYTES)
         emu_report_at(grid, self, site, "%s: %lld bytes, expected at most %d", what,
                       (long long)bar->bytes + bytes, MOST_BYTES);
-    emu_release(&bar->sync[bar->phase & 1]);
+    emu_release(bar->block, EMU_SYNC_MBARRIER + number_of(bar), bar->phase);
     bar->bytes += (int32_t)bytes;
     bar->pending--;
     complete(grid, bar);
@@ -135,7 +127,7 @@ void emu_mbar_wait(uint64_t *own, uint32_t parity, emu_site site)
         self->next = nullptr;
         emu_wait(grid, "mbar_wait", site);
     }
-    emu_acquire(&bar->sync[parity]);
+    emu_acquire(bar->block, EMU_SYNC_MBARRIER + number_of(bar), parity);
 }
 
 void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float value, emu_site site)
@@ -145,13 +137,11 @@ void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float valu
     emu_mbarrier *bar = find(grid, block, own_bar, "remote_store_async", site);
     /* What the store has written is seen by whoever waits for the barrier: this phase or, where
      * this one ends before the store lands, the next. */
-    emu_release(&bar->sync[0]);
-    emu_release(&bar->sync[1]);
+    emu_release(bar->block, EMU_SYNC_MBARRIER + number_of(bar), 0);
+    emu_release(bar->block, EMU_SYNC_MBARRIER + number_of(bar), 1);
     if (grid->store_count == grid->store_capacity) {
         uint32_t capacity = grid->store_capacity ? 2 * grid->store_capacity : 256;
         emu_store *stores = (emu_store *)emu_allocate(16, capacity * sizeof *stores);
-        if (!stores)
-            emu_report("no memory for %u asynchronous stores", capacity);
         for (uint32_t i = 0; i < grid->store_count; i++)
             stores[i] = grid->stores[i];
         emu_free(grid->stores);

@@ -90,14 +90,6 @@ emu_thread *emu_pick(emu_grid *grid)
     return ready[first];
 }
 
-static void tsan_switch(void *fiber)
-{
-#ifdef EMU_TSAN
-    __tsan_switch_to_fiber(fiber, EMU_TSAN_NO_SYNC);
-#endif
-    (void)fiber;
-}
-
 static void run_threads(void);
 
 /* Makes `thread` the one that runs; its stack is the next to switch to. */
@@ -108,7 +100,7 @@ static void enter(emu_grid *grid, emu_thread *thread)
     thread->state = EMU_RUNS;
     if (!thread->stack)
         thread->stack = emu_stack_take(run_threads, grid->number);
-    tsan_switch(thread->tsan);
+    emu_identity_switch(thread->identity);
 }
 
 void emu_resume(emu_grid *grid, emu_thread *thread)
@@ -121,7 +113,7 @@ static void enter_host(emu_grid *grid)
 {
     grid->self = nullptr;
     emu_here = nullptr;
-    tsan_switch(grid->host_tsan);
+    emu_identity_switch(grid->host_identity);
 }
 
 [[noreturn]] void emu_abandon(emu_grid *grid)
@@ -135,11 +127,15 @@ static void enter_host(emu_grid *grid)
 
 [[noreturn]] static void deadlock(emu_grid *grid)
 {
-    emu_report_at(grid, nullptr, emu_site{nullptr, 0}, "deadlock: %s",
-                  grid->started * grid->cluster_blocks < grid->launch.blocks
-                      ? "the blocks that run wait, and no other can begin before one of them ends "
-                        "(the launch is not cooperative)"
-                      : "all threads wait");
+    const char *why = "all threads wait";
+    if (grid->started * grid->cluster_blocks < grid->launch.blocks)
+        why = "the blocks that run wait, and no other can begin before one of them ends (the "
+              "launch is not cooperative)";
+    for (uint32_t i = 0; i < EMU_WORD_LISTS; i++)
+        for (emu_thread *thread = grid->words[i]; thread; thread = thread->next)
+            if (*thread->word >= thread->least)
+                why = "a plain store wrote the word that wait_at_least looks at";
+    emu_report_at(grid, nullptr, emu_site{nullptr, 0}, "deadlock: %s", why);
 }
 
 void emu_wait(emu_grid *grid, const char *what, emu_site site)
@@ -184,7 +180,7 @@ static bool end_thread(emu_grid *grid, emu_thread *thread)
     block->live--;
     if (!block->live)
         emu_stores_check(grid, block);
-    emu_release(&grid->ended);
+    emu_grid_release(grid, EMU_LAUNCH_ENDS);
     return --block->cluster->live == 0;
 }
 
@@ -196,6 +192,7 @@ static void run_threads(void)
     emu_stack_entered(&grid->host);
     for (;;) {
         emu_thread *self = grid->self;
+        emu_grid_acquire(grid, EMU_LAUNCH_BEGINS);
         ((void (*)(const void *))grid->launch.kernel->function)(grid->args);
         bool last = end_thread(grid, self);
         emu_stack *mine = self->stack;

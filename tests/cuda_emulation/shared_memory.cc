@@ -2,39 +2,19 @@
  * asynchronous copies into it. */
 #include "grid.h"
 
-#include <stdlib.h>
-
 static const char dynamic_piece = 0;
+enum { STATIC_BYTES = 48 << 10 };
 
-/* The allocator of ThreadSanitizer would take the thread that allocates for one that writes. */
-static void ignore_writes(bool begin)
+bool emu_known(emu_grid *grid, const void *at, size_t bytes)
 {
-#ifdef EMU_TSAN
-    if (begin) {
-        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-    } else {
-        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-    }
-#endif
-    (void)begin;
-}
-
-void *emu_allocate(size_t align, size_t bytes)
-{
-    void *memory = nullptr;
-    ignore_writes(true);
-    bool failed = posix_memalign(&memory, align < 16 ? 16 : align, bytes);
-    ignore_writes(false);
-    return failed ? nullptr : memory;
-}
-
-void emu_free(void *memory)
-{
-    ignore_writes(true);
-    free(memory);
-    ignore_writes(false);
+    uintptr_t grain = (uintptr_t)at / 256;
+    uintptr_t *known = &grid->known[grain % EMU_KNOWN];
+    if (*known == grain)
+        return true;
+    if (!emu_is_device_memory(at, bytes))
+        return false;
+    *known = grain;
+    return true;
 }
 
 static emu_piece *add_piece(emu_grid *grid, emu_block *block, const void *declared, size_t bytes,
@@ -43,13 +23,15 @@ static emu_piece *add_piece(emu_grid *grid, emu_block *block, const void *declar
     emu_piece *piece = &block->pieces[block->piece_count];
     size_t begin = (block->shared_bytes + align - 1) / align * align;
     block->shared_bytes = begin + bytes;
+    if (block->shared_bytes - grid->launch.dynamic_shared > STATIC_BYTES)
+        emu_report("%s: %zu bytes in static arrays of shared memory, at most %d are possible",
+                   grid->launch.kernel->name, block->shared_bytes - grid->launch.dynamic_shared,
+                   STATIC_BYTES);
     if (block->piece_count == EMU_PIECES || block->shared_bytes > emu_current()->shared_bytes)
         emu_report("%s: %zu bytes of shared memory in %u pieces, a block may have %zu",
                    grid->launch.kernel->name, block->shared_bytes, block->piece_count + 1,
                    emu_current()->shared_bytes);
     void *memory = emu_allocate(align, bytes);
-    if (!memory)
-        emu_report("no memory for shared memory");
     *piece = emu_piece{declared, (char *)memory, bytes, align};
     for (size_t i = 0; i < bytes; i++)
         ((volatile char *)piece->memory)[i] = (char)0xff;
@@ -150,7 +132,7 @@ void emu_copy_async(void *shared, const void *global, emu_site site)
     if (emu_piece_of(self->block, shared) == self->block->piece_count)
         emu_report_at(grid, self, site, "copy_async: %p is not shared memory of this block",
                       shared);
-    if (!emu_is_device_memory(global, 16))
+    if (!emu_known(grid, global, 16))
         emu_report_at(grid, self, site, "copy_async: %p is not device memory", global);
     /* At once, or as late as can be. */
     if (grid->steps && emu_random(grid) % 2) {
@@ -160,8 +142,6 @@ void emu_copy_async(void *shared, const void *global, emu_site site)
     if (self->copy_count == self->copy_capacity) {
         uint32_t capacity = self->copy_capacity ? 2 * self->copy_capacity : 16;
         emu_copy *copies = (emu_copy *)emu_allocate(16, capacity * sizeof *copies);
-        if (!copies)
-            emu_report("no memory for %u asynchronous copies", capacity);
         for (uint32_t i = 0; i < self->copy_count; i++)
             copies[i] = self->copies[i];
         emu_free(self->copies);
