@@ -246,6 +246,7 @@ size_t emu_reset(const emu_settings *settings)
     machine &m = the_machine();
     for (; depth; depth--)
         lock.unlock();
+    emu_grid_reset();
     size_t leaks = 0;
     bool broken = m.lost;
     for (const device &d : m.devices)
