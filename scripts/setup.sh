@@ -32,7 +32,7 @@ need_packages() {
 }
 
 build_packages=(gcc g++ libc6-dev cmake ninja-build pkg-config libhwloc-dev libjansson-dev
-    libbenchmark-dev)
+    libbenchmark-dev libdnnl-dev)
 
 # build_tree PRESET [TARGET...]: configures, builds what changed, and shows a log only if that fails.
 build_tree() {

@@ -1,0 +1,369 @@
+/* The device family cpu.onednn: whole models handed to oneDNN, on the same cores, with the same
+ * inputs and the same handling of subnormals as our own devices. Its inside cannot be read, so it
+ * is verified as a whole, and it has no probe. */
+#include "peer_onednn.h"
+
+#include "cpu_device.h"
+#include "denormals.h"
+#include "topology.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct vg_device {
+    vg_device *own; /* our best device, whose peaks and facts are those of the machine */
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    vg_topology topology;
+    vg_device_applied applied;
+};
+
+/* Devices. */
+
+static vg_status best_cpu(vg_device_info *out)
+{
+    vg_device_info infos[16];
+    size_t count;
+    bool found = false;
+    VG_TRY(vg_cpu_driver.list(infos, 16, &count));
+    for (size_t i = 0; i < count && i < 16; i++)
+        if (!infos[i].absent[0] && (!found || infos[i].rank > out->rank)) {
+            *out = infos[i];
+            found = true;
+        }
+    if (!found)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN: this build has no CPU device beside it");
+    return VG_OK;
+}
+
+static vg_status onednn_list(vg_device_info *out, size_t capacity, size_t *count)
+{
+    vg_device_info best = {0};
+    VG_TRY(best_cpu(&best));
+    if (capacity) {
+        out[0] = (vg_device_info){.name = "cpu.onednn"};
+        memcpy(out[0].description, best.description, sizeof best.description);
+        char *comma = strrchr(out[0].description, ','); /* the instruction set of our own */
+        if (comma)
+            *comma = '\0';
+    }
+    *count = 1;
+    return VG_OK;
+}
+
+static void onednn_close(vg_device *device)
+{
+    if (!device)
+        return;
+    if (device->stream)
+        dnnl_stream_destroy(device->stream);
+    if (device->engine)
+        dnnl_engine_destroy(device->engine);
+    vg_topology_close(&device->topology);
+    if (device->own)
+        vg_cpu_driver.close(device->own);
+    free(device);
+}
+
+static bool bind_thread(const vg_device *device, uint32_t thread)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(device->topology.cpus[thread], &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+/* What the calling thread was before it worked for the library. */
+typedef struct caller {
+    cpu_set_t set;
+    uint64_t denormals;
+} caller;
+
+/* Settles OpenMP's threads, the caller among them: where they run, and what they make of
+ * subnormals. They last; what is done again is cheap. */
+static caller enter(vg_device *device)
+{
+    caller before;
+    const bool bind = device->applied.bind == VG_BIND_CORE;
+    const bool flush = device->applied.denormals == VG_DENORMALS_FLUSH;
+    sched_getaffinity(0, sizeof before.set, &before.set);
+    before.denormals = vg_denormals_word();
+    omp_set_dynamic(0);
+    omp_set_num_threads((int)device->applied.threads);
+#pragma omp parallel
+    {
+        if (bind)
+            (void)bind_thread(device, (uint32_t)omp_get_thread_num());
+        (void)vg_denormals_set(flush);
+    }
+    return before;
+}
+
+static void leave(const caller *before)
+{
+    vg_denormals_restore(before->denormals);
+    sched_setaffinity(0, sizeof before->set, &before->set);
+}
+
+static vg_status open_all(vg_device *device, const vg_device_options *wanted)
+{
+    vg_device_info best = {0};
+    vg_device_options plain = *wanted;
+    plain.settings = NULL;
+    VG_TRY(best_cpu(&best));
+    VG_TRY(vg_cpu_driver.open(&best, &plain, &device->own));
+    vg_cpu_driver.applied(device->own, &device->applied);
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(device->applied.implementation, sizeof device->applied.implementation,
+             "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
+    VG_TRY(vg_topology_open(&device->topology));
+    VG_ONEDNN(dnnl_engine_create(&device->engine, dnnl_cpu, 0));
+    VG_ONEDNN(dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags));
+    return VG_OK;
+}
+
+static vg_status onednn_open(const vg_device_info *info, const vg_device_options *wanted,
+                             vg_device **out)
+{
+    (void)info;
+    vg_device *device = calloc(1, sizeof *device);
+    if (!device)
+        VG_FAIL(VG_NO_MEMORY, "oneDNN: no memory for the device");
+    vg_status status = open_all(device, wanted);
+    if (status != VG_OK) {
+        onednn_close(device);
+        return status;
+    }
+    *out = device;
+    return VG_OK;
+}
+
+static void onednn_applied(vg_device *device, vg_device_applied *out)
+{
+    *out = device->applied;
+}
+
+static vg_status onednn_facts(vg_device *device, vg_fact_fn *emit, void *context)
+{
+    emit(context, "onednn_version", strchr(device->applied.implementation, ' ') + 1);
+    return vg_cpu_driver.facts(device->own, emit, context);
+}
+
+static vg_status onednn_peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
+{
+    return vg_cpu_driver.peaks(device->own, dtype, out);
+}
+
+static vg_status onednn_telemetry(vg_device *device, vg_telemetry *out)
+{
+    return vg_cpu_driver.telemetry(device->own, out);
+}
+
+/* Programs. */
+
+static void onednn_unload(vg_exec *exec)
+{
+    if (!exec)
+        return;
+    vg_onednn_net_free(exec);
+    free(exec);
+}
+
+static vg_status build(vg_exec *exec, const vg_model *model)
+{
+    if (model->dtype != VG_FP32)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN is compared in fp32 only, not in %s",
+                vg_dtype_name(model->dtype));
+    if (model->clip_norm > 0)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN has no clipping");
+    for (uint32_t i = 0; i < exec->program->op_count; i++)
+        if (exec->program->ops[i].kind == VG_LOSS_OP)
+            exec->loss = &exec->program->ops[i];
+    VG_TRY(model->kind == VG_stack ? vg_onednn_stack(exec, model)
+                                   : vg_onednn_recurrent(exec, model));
+    if (exec->loss && exec->loss->loss.target.rows) {
+        const vg_mat target = exec->loss->loss.target;
+        float *at;
+        VG_TRY(vg_onednn_floats(exec, target.rows * target.cols, &at));
+        VG_TRY(vg_onednn_place(exec, at, NULL, 0, "target"));
+    }
+    return VG_OK;
+}
+
+static vg_status onednn_load(vg_device *device, const vg_model *model, const vg_program *program,
+                             vg_exec **out)
+{
+    vg_exec *exec = calloc(1, sizeof *exec);
+    if (!exec)
+        VG_FAIL(VG_NO_MEMORY, "oneDNN: no memory for a program");
+    exec->device = device;
+    exec->program = program;
+    exec->engine = device->engine;
+    /* The library looks at the number of threads when it chooses. */
+    const caller before = enter(device);
+    vg_status status = build(exec, model);
+    leave(&before);
+    if (status != VG_OK) {
+        onednn_unload(exec);
+        return status;
+    }
+    *out = exec;
+    return VG_OK;
+}
+
+static vg_status onednn_choice(vg_exec *exec, char *out, size_t size)
+{
+    snprintf(out, size, "%s", exec->algorithm);
+    return VG_OK;
+}
+
+/* Windows. */
+
+static const vg_onednn_region *region_of(const vg_exec *exec, vg_mat m, uint64_t *first)
+{
+    for (size_t i = 0; i < exec->region_count; i++) {
+        const vg_onednn_region *r = &exec->regions[i];
+        const uint64_t bytes = r->window.ld * sizeof(float);
+        if (m.at < r->window.at || m.cols != r->window.cols || (m.at - r->window.at) % bytes)
+            continue;
+        *first = (m.at - r->window.at) / bytes;
+        if (*first + m.rows <= r->window.rows)
+            return r;
+    }
+    return NULL;
+}
+
+static float *row_of(const vg_onednn_region *r, uint64_t row)
+{
+    if (r->order) {
+        const uint64_t each = r->window.rows / r->gates;
+        row = r->order[row / each] * each + row % each;
+    }
+    return r->at + row * r->window.cols;
+}
+
+static vg_status onednn_write(vg_exec *exec, vg_mat to, const double *from)
+{
+    uint64_t first;
+    const vg_onednn_region *r = region_of(exec, to, &first);
+    for (uint64_t i = 0; r && i < to.rows; i++)
+        for (uint32_t j = 0; j < to.cols; j++)
+            row_of(r, first + i)[j] = (float)from[i * to.cols + j];
+    if (!r)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN: there is no such window in it");
+    return VG_OK;
+}
+
+static vg_status onednn_read(vg_exec *exec, vg_mat from, double *to)
+{
+    uint64_t first;
+    const vg_onednn_region *r = region_of(exec, from, &first);
+    for (uint64_t i = 0; r && i < from.rows; i++)
+        for (uint32_t j = 0; j < from.cols; j++)
+            to[i * from.cols + j] = row_of(r, first + i)[j];
+    if (!r)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN: its inside cannot be read");
+    return VG_OK;
+}
+
+/* Passes. */
+
+static vg_status run_loss(vg_exec *exec)
+{
+    const vg_loss_op *op = &exec->loss->loss;
+    uint64_t y_first = 0, dy_first = 0, target_first = 0;
+    const vg_onednn_region *y = region_of(exec, op->y, &y_first);
+    const vg_onednn_region *dy = region_of(exec, op->dy, &dy_first), *target = NULL;
+    if (op->target.rows)
+        target = region_of(exec, op->target, &target_first);
+    exec->loss_value = 0;
+    for (uint64_t i = 0; i < op->y.rows; i++) {
+        const float *from = row_of(y, y_first + i);
+        const float *want = target ? row_of(target, target_first + i) : NULL;
+        float *to = row_of(dy, dy_first + i);
+        for (uint32_t j = 0; j < op->y.cols; j++) {
+            const double aim = want ? want[j] : 1, value = from[j];
+            const bool mse = op->loss == VG_LOSS_MSE;
+            exec->loss_value += mse ? (value - aim) * (value - aim) / 2 / op->divisor : value * aim;
+            to[j] = (float)(mse ? (value - aim) / op->divisor : aim);
+        }
+    }
+    return VG_OK;
+}
+
+static vg_status run_steps(vg_exec *exec, unsigned passes)
+{
+    for (size_t i = 0; i < exec->step_count; i++) {
+        const vg_onednn_step *step = &exec->steps[i];
+        if (!(step->pass & passes))
+            continue;
+        if (step->loop)
+            step->loop(step);
+        else
+            VG_ONEDNN(dnnl_primitive_execute(step->primitive, exec->device->stream, step->arg_count,
+                                             step->args));
+    }
+    VG_ONEDNN(dnnl_stream_wait(exec->device->stream));
+    return VG_OK;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static vg_status onednn_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds)
+{
+    const unsigned back = passes & VG_PASSES_BWD;
+    if (passes & (VG_PASS_PROBE | VG_PASS_EXACT))
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN shows no gradient inside its layers");
+    if (exec->whole_backward && back && back != VG_PASSES_BWD)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN: backward is one primitive");
+    *seconds = 0;
+    if (passes == VG_PASS_LOSS)
+        return run_loss(exec);
+    if (passes & VG_PASS_LOSS)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN: the loss is a pass of its own");
+    const caller before = enter(exec->device);
+    const double start = now_s();
+    vg_status status = VG_OK;
+    for (uint32_t n = 0; n < times && status == VG_OK; n++)
+        status = run_steps(exec, passes);
+    *seconds = now_s() - start;
+    leave(&before);
+    return status;
+}
+
+static vg_status onednn_slots(vg_exec *exec, vg_slot *out)
+{
+    memset(out, 0, exec->program->slot_count * sizeof *out);
+    if (exec->loss)
+        out[exec->loss->slot].sum_squares = exec->loss_value;
+    return VG_OK;
+}
+
+const vg_driver vg_onednn_driver = {
+    .family = "cpu.onednn",
+    .help = "oneDNN's primitives, on the same cores and data",
+    .opaque = true,
+    .list = onednn_list,
+    .open = onednn_open,
+    .close = onednn_close,
+    .applied = onednn_applied,
+    .facts = onednn_facts,
+    .peaks = onednn_peaks,
+    .telemetry = onednn_telemetry,
+    .load = onednn_load,
+    .unload = onednn_unload,
+    .choice = onednn_choice,
+    .write = onednn_write,
+    .read = onednn_read,
+    .run = onednn_run,
+    .slots = onednn_slots,
+};
