@@ -141,7 +141,7 @@ static vg_status census_issue(const vg_issue *issue)
     const uint64_t parts = args.segments * args.parts_each;
     args.activation = op->activation;
     args.alpha = (float)op->alpha;
-    args.bound = (float)vg_activation_find(op->activation)->bound;
+    args.bound = (float)(0.01 * vg_activation_find(op->activation)->bound);
     args.live = (uint32_t *)(void *)(issue->scratch + parts_bytes(parts));
     VG_CUDA(issue->exec->device,
             cudaMemsetAsync(args.live, 0, args.segments * c->a.cols * sizeof *args.live,

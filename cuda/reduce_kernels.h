@@ -30,7 +30,7 @@ typedef struct vg_reduce_args {
     vg_slot *slots;
     uint32_t slot;
     vg_activation activation; /* of the census */
-    float alpha, bound;       /* bound: on |f'| */
+    float alpha, bound;       /* |f'| below the bound is saturated */
     /* The census counts dead columns: uint32_t [segments, cols], zeroed by the first kernel's
      * caller; a live column gets 1. */
     uint32_t *live;
