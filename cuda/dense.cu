@@ -109,7 +109,18 @@ VG_DEVICE void take_largest(const vg_epilogue_args &p, place at, bool whole, flo
     store_bytes<n>(element<uint8_t>(p.winner, at.row, at.col), at.count, whole, winner);
 }
 
-/* Of z + bias in `v`. */
+/* As a window of Y holds them. */
+template <typename Y, int n> VG_DEVICE void round_to(float *v)
+{
+    VG_UNROLL
+    for (int i = 0; i < n; i++) {
+        Y stored;
+        from_float(v[i], &stored);
+        v[i] = to_float(stored);
+    }
+}
+
+/* Of z + bias in `v`. With a skip y is the sum of two windows: `a` counts as it is kept. */
 template <typename Y>
 VG_DEVICE void epilogue_finish(const vg_epilogue_args &p, place at, bool whole, const float *skip,
                                float *v)
@@ -121,8 +132,10 @@ VG_DEVICE void epilogue_finish(const vg_epilogue_args &p, place at, bool whole, 
         activate<n>(p.activation, p.alpha, v);
     if (p.a.at)
         store_some<n>(element<Y>(p.a, at.row, at.col), at.count, whole, v);
-    if (p.skip.at)
+    if (p.skip.at) {
+        round_to<Y, n>(v);
         add<n>(skip, v);
+    }
     store_some<n>(element<Y>(p.y, at.row, at.col), at.count, whole, v);
 }
 

@@ -10,10 +10,10 @@
 extern "C" {
 #endif
 
-/* a = act(z + bias); y = a, or a + skip where there is a skip, and then `a` is written too. z fp32
- * [R, pieces·O], piece-major; bias fp32 [1, pieces·O]; skip, a, y [R, O] of the storage's type;
- * winner u8 [R, O] (maxout: the lowest index on a tie, NaN wins). z may be y where both are fp32
- * and pieces is 1. */
+/* a = act(z + bias); y = a, or a + skip where there is a skip, and then `a` is written too, and
+ * counts as it is written. z fp32 [R, pieces·O], piece-major; bias fp32 [1, pieces·O]; skip, a, y
+ * [R, O] of the storage's type; winner u8 [R, O] (maxout: the lowest index on a tie, NaN wins). z
+ * may be y where both are fp32 and pieces is 1. */
 typedef struct vg_epilogue_args {
     vg_window z, bias, skip, a, y, winner;
     vg_activation activation;
