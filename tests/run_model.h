@@ -44,9 +44,9 @@ static inline void run_near(const run_model *run, const char *what, double value
                  value, expected, tolerance);
 }
 
-/* Every device of this build that computes and is usable here, as names: "ref" and "cpu.*". The
+/* Every device of those families that is usable here, as names; `families` ends with null. The
  * caller frees *out. */
-static inline size_t run_devices(char (**out)[32])
+static inline size_t run_devices_of(const char *const *families, char (**out)[32])
 {
     vg_found_device *found;
     size_t count, kept = 0;
@@ -54,13 +54,21 @@ static inline size_t run_devices(char (**out)[32])
     *out = calloc(count + 1, sizeof **out);
     assert_non_null(*out);
     for (size_t i = 0; i < count; i++) {
-        const char *family = found[i].driver->family;
-        bool computes = strcmp(family, "ref") == 0 || strcmp(family, "cpu") == 0;
-        if (computes && found[i].info.absent[0] == 0)
+        bool wanted = false;
+        for (const char *const *family = families; *family; family++)
+            wanted = wanted || strcmp(*family, found[i].driver->family) == 0;
+        if (wanted && found[i].info.absent[0] == 0)
             memcpy((*out)[kept++], found[i].info.name, sizeof **out);
     }
     free(found);
     return kept;
+}
+
+/* "ref" and "cpu.*": a device of another kind has tests of its own. */
+static inline size_t run_devices(char (**out)[32])
+{
+    static const char *const families[] = {"ref", "cpu", NULL};
+    return run_devices_of(families, out);
 }
 
 /* The same for a group of tests: `for (EACH_DEVICE(name))`, after run_find_devices(). */
