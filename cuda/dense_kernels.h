@@ -1,4 +1,5 @@
-/* The kernels around a dense layer's products: dense.cu. Grids of any size: each kernel strides. */
+/* The kernels around a dense layer's products: dense.cu. Blocks have the kernel's `threads`; grids
+ * are of any size: each kernel strides. */
 #ifndef VG_CUDA_DENSE_KERNELS_H
 #define VG_CUDA_DENSE_KERNELS_H
 

@@ -80,7 +80,7 @@ VG_DEVICE void each_pack(const vg_window &w, uint64_t first, uint64_t end, F tak
 VG_DEVICE double widen(float x)
 {
     int32_t bits = float_bits(x);
-    if (bits & 0x7f800000)
+    if ((bits & 0x7f800000) || !(bits & 0x7fffff)) /* a zero keeps its sign */
         return (double)x;
     return (double)(bits < 0 ? -(bits & 0x7fffff) : bits) * 0x1p-149;
 }
