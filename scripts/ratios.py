@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Our devices beside each peer of the same run: how many times faster, case by case.
+
+  scripts/ratios.py DIR... [--markdown] [--least=0.97]
+
+A ratio is the peer's median time over ours; the sample is a process's median over its repetitions.
+Only rows count that are verified, interleaved and not disturbed. `same`: no difference at p < 0.05
+(Mann-Whitney, two-sided; from 4 processes a side on). Then the geometric mean and the worst of each peer, and, of ours, the
+share of the measured peak and of the floor.
+Exit 0; 1 where a case is slower than --least and that is no chance; 2 bad usage or nothing to
+compare.
+"""
+import argparse
+import pathlib
+import sys
+
+import numpy
+import pandas
+from scipy import stats
+
+SETTINGS = ["case", "pass", "dtype", "threads", "bind", "denormals"]
+NOT_COMPARED = {"ref", "null"}
+FEWEST = 4  # processes a side: with less the test cannot reach 5 %
+
+
+def read(folders):
+    """All rows that count, one frame; raises ValueError where there are none."""
+    frames = []
+    for folder in folders:
+        path = pathlib.Path(folder)
+        path = path / "results.csv" if path.is_dir() else path
+        try:
+            frames.append(pandas.read_csv(path, keep_default_na=True, dtype={"throttle": str}))
+        except (OSError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        missing = {*SETTINGS, "verified", "interleaved", "time_s", "implementation"} - set(frames[-1])
+        if missing:
+            raise ValueError(f"{path}: no column {sorted(missing)[0]}")
+    rows = pandas.concat(frames, ignore_index=True)
+    rows = rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
+    counted = rows[(rows.verified != "no") & (rows.interleaved == 1) & (rows.disturbed == 0)]
+    if counted.empty:
+        raise ValueError("no row is verified, interleaved and undisturbed")
+    return counted, len(rows) - len(counted)
+
+
+def is_peer(rows):
+    """Peers carry their library's name; ours is the project's."""
+    return ~rows.implementation.str.startswith("vgbench")
+
+
+def samples(rows):
+    """A process's median time for each setting and device, with our percentages."""
+    keys = SETTINGS + ["device", "run_id", "process"]
+    columns = ["time_s", "percent_of_peak", "percent_of_floor"]
+    return rows.groupby(keys, dropna=False, sort=False)[columns].median().reset_index()
+
+
+def compare(rows):
+    """A row for each setting and pair of one of our devices and a peer of the same family."""
+    peers = set(rows[is_peer(rows)].device)
+    taken, out = samples(rows), []
+    for setting, group in taken.groupby(SETTINGS, dropna=False, sort=False):
+        by_device = dict(list(group.groupby("device", sort=False)))
+        for peer in sorted(peers & set(by_device)):
+            for ours in sorted(set(by_device) - peers):
+                if ours.split(".")[0].split(":")[0] != peer.split(".")[0]:
+                    continue
+                a, b = by_device[ours].time_s, by_device[peer].time_s
+                several = len(a) > 1 and len(b) > 1
+                p = stats.mannwhitneyu(a, b).pvalue if several else numpy.nan
+                out.append({**dict(zip(SETTINGS, setting)), "ours": ours, "peer": peer,
+                            "ours_ms": 1e3 * a.median(), "peer_ms": 1e3 * b.median(),
+                            "ratio": b.median() / a.median(), "p": p, "processes": min(len(a), len(b)),
+                            "peak": by_device[ours].percent_of_peak.median(),
+                            "floor": by_device[ours].percent_of_floor.median(),
+                            "peer_peak": by_device[peer].percent_of_peak.median()})
+    if not out:
+        raise ValueError("no case was run by one of our devices and by a peer beside it")
+    return pandas.DataFrame(out)
+
+
+def verdict(row, least):
+    if row.processes < FEWEST:
+        return "cannot tell"
+    if row.p >= 0.05:
+        return "same"
+    return "faster" if row.ratio > 1 else "slower" if row.ratio < least else "near"
+
+
+def table(lines, markdown):
+    """Columns of text, the first to the left; or a Markdown table."""
+    if markdown:
+        rule = ["---"] + ["---:"] * (len(lines[0]) - 1)
+        return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                               for i, (cell, w) in enumerate(zip(line, widths))).rstrip()
+                     for line in lines)
+
+
+def number(value, form):
+    return "" if numpy.isnan(value) else format(value, form)
+
+
+def detail(pairs, markdown):
+    lines = [["case", "pass", "threads", "ours", "peer", "ours ms", "peer ms", "ratio", "p",
+              "% peak", "% floor", "peer % peak", "verdict"]]
+    for row in pairs.rename(columns={"pass": "timed"}).itertuples():
+        lines.append([row.case, row.timed, str(row.threads), row.ours, row.peer,
+                      f"{row.ours_ms:.4g}", f"{row.peer_ms:.4g}", f"{row.ratio:.3f}",
+                      number(row.p, ".2g"), number(row.peak, ".1f"), number(row.floor, ".1f"),
+                      number(row.peer_peak, ".1f"), row.verdict])
+    return table(lines, markdown)
+
+
+def summary(pairs, markdown):
+    lines = [["ours / peer", "dtype", "threads", "cases", "geometric mean", "worst", "in", "slower"]]
+    for (ours, peer, dtype, threads), group in pairs.groupby(["ours", "peer", "dtype", "threads"]):
+        worst = group.loc[group.ratio.idxmin()]
+        lines.append([f"{ours} / {peer}", dtype, str(threads), str(len(group)),
+                      f"{stats.gmean(group.ratio):.3f}", f"{worst.ratio:.3f}", worst.case,
+                      str((group.verdict == "slower").sum())])
+    return table(lines, markdown)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="DIR")
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--least", type=float, default=0.97)
+    options = parser.parse_args(arguments)
+    try:
+        rows, left_out = read(options.folders)
+        pairs = compare(rows)
+    except ValueError as error:
+        print(f"ratios.py: {error}", file=sys.stderr)
+        return 2
+    pairs["verdict"] = [verdict(row, options.least) for row in pairs.itertuples()]
+    print(detail(pairs, options.markdown), summary(pairs, options.markdown), sep="\n\n")
+    if left_out:
+        print(f"\n{left_out} rows left out: not verified, not interleaved, or disturbed")
+    return 1 if (pairs.verdict == "slower").any() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
