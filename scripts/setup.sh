@@ -34,6 +34,20 @@ need_packages() {
 build_packages=(gcc g++ libc6-dev cmake ninja-build pkg-config libhwloc-dev libjansson-dev
     libbenchmark-dev libdnnl-dev)
 
+# need_python: what scripts/requirements.txt names, in .venv beside scripts/; without a registry the
+# scripts that need it do not run.
+need_python() {
+    local had=.venv/requirements.txt
+    cmp -s scripts/requirements.txt "$had" && return 0
+    need_packages python3-venv
+    say "Installing Python packages in .venv: $(tr '\n' ' ' <scripts/requirements.txt)"
+    if python3 -m venv .venv && .venv/bin/pip install -q -r scripts/requirements.txt; then
+        cp scripts/requirements.txt "$had"
+    else
+        say "They could not be installed: what needs them is skipped"
+    fi
+}
+
 # build_tree PRESET [TARGET...]: configures, builds what changed, and shows a log only if that fails.
 build_tree() {
     local preset=$1 folder log
