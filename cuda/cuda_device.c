@@ -39,13 +39,13 @@ static void no_device_text(vg_device_info *info)
 }
 
 /* Why the runtime finds no device at all, and what to do about it. */
-static void absent_text(cudaError_t error, vg_device_info *info)
+static void absent_text(cudaError_t error, int driver, vg_device_info *info)
 {
-    int driver = 0, runtime = CUDART_VERSION;
+    int runtime = CUDART_VERSION;
     (void)cudaRuntimeGetVersion(&runtime);
     if (error == cudaSuccess || error == cudaErrorNoDevice) {
         no_device_text(info);
-    } else if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    } else if (driver == 0) {
         snprintf(info->absent, sizeof info->absent,
                  "no NVIDIA driver: install version %d or newer; in a container, give it the GPUs "
                  "(docker: --gpus all)",
@@ -120,7 +120,8 @@ static vg_status gpu_row(int ordinal, vg_device_info *info)
 
 vg_status vg_cuda_list(const char *family, vg_device_info *out, size_t capacity, size_t *count)
 {
-    int gpus = 0;
+    int gpus = 0, driver = -1;
+    (void)cudaDriverGetVersion(&driver);
     cudaError_t error = cudaGetDeviceCount(&gpus);
     (void)cudaGetLastError();
     gpus = error == cudaSuccess ? gpus : 0;
@@ -129,7 +130,7 @@ vg_status vg_cuda_list(const char *family, vg_device_info *out, size_t capacity,
         vg_device_info info = {.index = (uint32_t)i, .automatic = true};
         snprintf(info.name, sizeof info.name, "%s:%zu", family, i);
         if (gpus == 0)
-            absent_text(error, &info);
+            absent_text(error, driver, &info);
         else if (gpu_row((int)i, &info) != VG_OK)
             snprintf(info.absent, sizeof info.absent, "%s", vg_reason());
         out[i] = info;
