@@ -74,7 +74,7 @@ template <typename T> T *remember(const char *kind)
 /* As what it was made. */
 template <typename T> cublasStatus_t forget(void *opaque, const char *caller)
 {
-    emu::call call_(caller, cudaErrorUnknown, HOST_ONLY | emu::RELEASES);
+    emu::call call_(caller, cudaErrorInitializationError, HOST_ONLY | emu::RELEASES);
     if (!opaque)
         return CUBLAS_STATUS_SUCCESS;
     if (!emu::the_machine().library.erase(opaque))

@@ -35,7 +35,7 @@ nvmlDevice_st gpus[64];
 /* Counted as every call is; a lost device answers nothing. */
 struct nvml_call : emu::call {
     nvml_call(const char *function, bool needs_start)
-        : emu::call(function, cudaErrorUnknown, emu::NO_DEVICE | emu::NO_CONTEXT)
+        : emu::call(function, cudaErrorNotSupported, emu::NO_DEVICE | emu::NO_CONTEXT)
     {
         if (emu_current()->driver_version == 0)
             status = DRIVER_NOT_LOADED;
@@ -44,7 +44,9 @@ struct nvml_call : emu::call {
         else if (emu::the_machine().lost)
             status = GPU_IS_LOST;
         else if (error)
-            status = error == cudaErrorNotPermitted ? NO_PERMISSION : UNKNOWN;
+            status = error == cudaErrorNotSupported   ? NOT_SUPPORTED
+                     : error == cudaErrorNotPermitted ? NO_PERMISSION
+                                                      : UNKNOWN;
     }
     int status = SUCCESS;
 };

@@ -168,7 +168,7 @@ bool stays(cudaError_t error)
     }
 }
 
-call::call(const char *name_, cudaError_t likely, unsigned flags) : name(name_)
+call::call(const char *name_, cudaError_t likely, unsigned flags_) : name(name_), flags(flags_)
 {
     lock.lock();
     depth++;
@@ -176,33 +176,35 @@ call::call(const char *name_, cudaError_t likely, unsigned flags) : name(name_)
     m.calls++;
     const emu_settings &s = m.settings;
     bool injected = s.fail_at && m.calls == s.fail_at;
-    if (injected)
-        error = s.fail_with ? (cudaError_t)s.fail_with : likely;
-    if (!(flags & NO_DEVICE)) {
-        cudaError_t reason = absent();
-        if (reason) {
-            error = reason;
-            return;
-        }
-    }
-    if (m.devices.empty())
+    if (injected && s.fail_with)
+        error = (cudaError_t)s.fail_with;
+    else if (injected) /* what goes wrong on the device is told later, or at once: by the seed */
+        error = flags & MAY_BE_LATE && s.seed % 2 ? cudaErrorLaunchFailure : likely;
+    cudaError_t reason = flags & NO_DEVICE ? cudaSuccess : absent();
+    if (reason || m.devices.empty()) {
+        error = reason ? reason : error;
         return;
+    }
     if (s.lose_at && m.calls >= s.lose_at && !m.lost) {
         m.lost = true;
         here().stays = s.fail_with ? (cudaError_t)s.fail_with : cudaErrorUnknown;
     }
-    if (here().stays) {
-        if (!(flags & NO_CONTEXT))
-            error = here().stays;
-    } else if (injected && stays(error)) {
-        if (flags & MAY_BE_LATE) {
-            late = error;
-            error = cudaSuccess;
-        } else
-            here().stays = error;
-    }
+    if (!(flags & NO_CONTEXT))
+        meet_device(injected);
     if (!error && (flags & UNSAFE))
         error = capture_forbids_unsafe();
+}
+
+/* The device's own error, or the injected one as the device's. */
+void call::meet_device(bool injected)
+{
+    if (here().stays)
+        error = here().stays;
+    else if (injected && stays(error) && (flags & MAY_BE_LATE)) {
+        late = error;
+        error = cudaSuccess;
+    } else if (injected && stays(error))
+        here().stays = error;
 }
 
 call::~call()
@@ -214,18 +216,22 @@ call::~call()
 
 cudaError_t call::done(cudaError_t result)
 {
+    if (late && !result)
+        here().stays = late;
     if (error)
         result = error;
-    else if (!the_machine().devices.empty() && !result && here().stays)
+    else if (!result && !(flags & NO_CONTEXT) && here().stays)
         result = here().stays;
     if (result && result != cudaErrorNotReady)
         last_error = result;
     return result;
 }
 
-cudaError_t call::fail_now()
+cudaError_t call::take_late()
 {
-    return here().stays = late;
+    cudaError_t taken = late;
+    late = cudaSuccess;
+    return taken;
 }
 
 } // namespace emu
@@ -240,16 +246,16 @@ uint64_t emu_calls(void)
     return emu::the_machine().calls;
 }
 
-size_t emu_reset(const emu_settings *settings)
+namespace
 {
-    using namespace emu;
-    machine &m = the_machine();
-    for (; depth; depth--)
-        lock.unlock();
-    emu_grid_reset();
+
+/* Says what there still is, and how much; after an error that stays nobody can release a thing. */
+size_t count_leaks()
+{
+    const emu::machine &m = emu::the_machine();
     size_t leaks = 0;
     bool broken = m.lost;
-    for (const device &d : m.devices)
+    for (const emu::device &d : m.devices)
         broken = broken || d.stays;
     auto leaked = [&](const char *what, size_t count) {
         if (count && !broken)
@@ -269,6 +275,33 @@ size_t emu_reset(const emu_settings *settings)
         kinds[thing.second]++;
     for (const auto &kind : kinds)
         leaked(kind.first.c_str(), kind.second);
+    return leaks;
+}
+
+/* A program that ends with things left has not released them: it does not end well. */
+struct at_exit {
+    ~at_exit()
+    {
+        if (made && count_leaks()) {
+            fflush(nullptr);
+            _Exit(70);
+        }
+    }
+} leaks_at_exit;
+
+} // namespace
+
+size_t emu_reset(const emu_settings *settings)
+{
+    using namespace emu;
+    for (; depth; depth--)
+        lock.unlock();
+    emu_grid_reset();
+    size_t leaks = count_leaks();
+    /* What libraries made stays where LeakSanitizer finds it: it has been told already. */
+    static std::vector<const void *> left_behind;
+    for (const auto &thing : the_machine().library)
+        left_behind.push_back(thing.first);
     graphs_free_all();
     streams_free_all();
     memory_free_all();

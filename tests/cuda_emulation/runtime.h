@@ -31,12 +31,13 @@ struct operation {
     std::function<void()> work;
     std::shared_ptr<mark> needs, sets;
     cudaError_t fault = cudaSuccess; /* the work fails with this, and it stays */
-    uint64_t number = 0;             /* in the order of issue, over all streams */
-    std::unique_ptr<char> issued;    /* what the host had done before: for ThreadSanitizer */
+    void *fills = nullptr;           /* pinned memory: hidden from the host until then */
+    size_t fills_bytes = 0;
+    uint64_t number = 0;          /* in the order of issue, over all streams */
+    std::unique_ptr<char> issued; /* what the host had done before: for ThreadSanitizer */
 };
 
-/* What streams record instead of doing it, from cudaStreamBeginCapture() to cudaStreamEndCapture().
- */
+/* What streams record instead of doing it, between cudaStreamBeginCapture() and its end. */
 struct capture {
     CUstream_st *origin = nullptr;
     cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
@@ -65,7 +66,8 @@ struct machine {
     emu_settings settings;
     uint64_t calls = 0, issued = 0, drawn = 0;
     bool lost = false;
-    int open = 0; /* device memory may be touched */
+    bool open = false;                    /* device memory may be touched */
+    std::multimap<void *, size_t> hidden; /* pinned memory that a copy is going to fill */
     std::vector<device> devices;
     std::map<uintptr_t, allocation> memory;
     std::vector<CUstream_st *> streams; /* in the order they were made */
@@ -106,12 +108,17 @@ class call
     call &operator=(const call &) = delete;
     /* What the call returns; kept for cudaGetLastError. */
     cudaError_t done(cudaError_t result);
-    /* A late error where nothing is issued that could bring it. */
-    cudaError_t fail_now();
+    /* The error that the operation it issues is to bring; what is not taken is returned by done().
+     */
+    cudaError_t take_late();
 
     const char *name;
+    unsigned flags;
     cudaError_t error = cudaSuccess;
-    cudaError_t late = cudaSuccess; /* for the operation that it issues */
+
+  private:
+    cudaError_t late = cudaSuccess;
+    void meet_device(bool injected);
 };
 #define EMU_CALL(...)                                                                              \
     emu::call call_(__func__, __VA_ARGS__);                                                        \
@@ -124,11 +131,15 @@ void memory_close(); /* to the host */
 const allocation *memory_find(const void *at, size_t bytes);
 bool is_pinned(const void *at, size_t bytes);
 void memory_free_all();
+void memory_hide(void *at, size_t bytes); /* from the host */
+void memory_show(void *at, size_t bytes);
 
 /* runtime_stream.cc */
 CUstream_st *stream_of(cudaStream_t stream, const char *caller);
-/* Appends work to a stream, or a node to the graph that it is captured in. */
-cudaError_t issue(cudaStream_t stream, call &from, std::function<void()> work);
+/* Appends work to a stream, or a node to the graph that it is captured in. `fills`: pinned memory
+ * that the host should not read before. */
+cudaError_t issue(cudaStream_t stream, call &from, std::function<void()> work,
+                  void *fills = nullptr, size_t bytes = 0);
 void finish(CUstream_st *stream);
 void finish_device(int device);
 void streams_free_all();

@@ -165,7 +165,7 @@ extern "C" {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     CUstream_st *s = emu::stream_of(stream, __func__);
     if (s->legacy)
         return call_.done(cudaErrorStreamCaptureUnsupported);
@@ -214,7 +214,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     CUstream_st *s = emu::stream_of(stream, __func__);
     if (!status)
         return call_.done(cudaErrorInvalidValue);

@@ -70,7 +70,9 @@ cudaError_t copy_in_stream(emu::call &from, const copy &c, cudaMemcpyKind kind, 
     cudaError_t error = check(from, c, kind, true);
     if (error)
         return error;
-    return emu::issue(stream, from, [c] { move(c); });
+    bool back = kind == cudaMemcpyDeviceToHost && c.to_rows.height == 1;
+    return emu::issue(
+        stream, from, [c] { move(c); }, back ? c.to : nullptr, c.to_rows.width);
 }
 
 } // namespace

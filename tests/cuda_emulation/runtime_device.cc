@@ -187,14 +187,14 @@ const char *cudaGetErrorString(cudaError_t error)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_DEVICE | emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_DEVICE | emu::NO_CONTEXT);
     *version = emu_current()->driver_version;
     return call_.done(cudaSuccess);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_DEVICE | emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_DEVICE | emu::NO_CONTEXT);
     *version = CUDART_VERSION;
     return call_.done(cudaSuccess);
 }
@@ -202,7 +202,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = 0;
-    EMU_CALL(cudaErrorUnknown, emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_CONTEXT);
     *count = (int)emu_current()->devices;
     return call_.done(cudaSuccess);
 }
@@ -219,14 +219,14 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaGetDevice(int *device)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_CONTEXT);
     *device = emu::current_device();
     return call_.done(cudaSuccess);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int device)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_CONTEXT);
     cudaError_t error = check_ordinal(device);
     if (!error && !attribute(properties(device), which, value))
         emu_report("cudaDeviceGetAttribute: attribute %d is not emulated", (int)which);
@@ -235,7 +235,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int device)
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_CONTEXT);
     cudaError_t error = check_ordinal(device);
     if (!error)
         *out = properties(device);
@@ -244,7 +244,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device)
 
 cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device)
 {
-    EMU_CALL(cudaErrorUnknown, emu::NO_CONTEXT);
+    EMU_CALL(cudaErrorInitializationError, emu::NO_CONTEXT);
     cudaError_t error = check_ordinal(device);
     if (!error && (!out || size < 13))
         error = cudaErrorInvalidValue;

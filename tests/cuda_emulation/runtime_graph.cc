@@ -176,7 +176,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     if (!the_machine().graphs.count(graph) || !count)
         return call_.done(cudaErrorInvalidValue);
     size_t there = graph->nodes.size();

@@ -154,7 +154,7 @@ cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribu
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, const void *function)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     const emu_kernel *kernel;
     cudaError_t error = kernel_of(function, &kernel);
     if (error)
@@ -171,7 +171,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, const void *function)
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function,
                                                           int threads, size_t dynamic_shared)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     const emu_kernel *kernel;
     cudaError_t error = kernel_of(function, &kernel);
     if (!error && (!blocks || threads < 1))
@@ -186,7 +186,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
 cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *function,
                                            const cudaLaunchConfig_t *config)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     emu_launch launch = {};
     cudaError_t error = clusters ? check_launch(config, function, &launch) : cudaErrorInvalidValue;
     if (error)

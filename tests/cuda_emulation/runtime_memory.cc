@@ -73,11 +73,14 @@ namespace emu
 void memory_open()
 {
     machine &m = the_machine();
-    if (m.open++)
+    if (m.open)
         return;
+    m.open = true;
     for (const auto &area : m.memory)
         if (area.second.device != PINNED)
             ASAN_UNPOISON_MEMORY_REGION((void *)area.first, area.second.bytes);
+    for (const auto &area : m.hidden)
+        ASAN_UNPOISON_MEMORY_REGION(area.first, area.second);
 }
 
 void memory_close()
@@ -85,10 +88,32 @@ void memory_close()
     machine &m = the_machine();
     if (!m.open)
         return;
-    m.open = 0;
+    m.open = false;
     for (const auto &area : m.memory)
         if (area.second.device != PINNED)
             ASAN_POISON_MEMORY_REGION((void *)area.first, area.second.bytes);
+    for (const auto &area : m.hidden)
+        ASAN_POISON_MEMORY_REGION(area.first, area.second);
+}
+
+void memory_hide(void *at, size_t bytes)
+{
+    machine &m = the_machine();
+    m.hidden.emplace(at, bytes);
+    if (!m.open)
+        ASAN_POISON_MEMORY_REGION(at, bytes);
+}
+
+void memory_show(void *at, size_t bytes)
+{
+    std::multimap<void *, size_t> &hidden = the_machine().hidden;
+    auto range = hidden.equal_range(at);
+    for (auto area = range.first; area != range.second; ++area)
+        if (area->second == bytes) {
+            hidden.erase(area);
+            break;
+        }
+    ASAN_UNPOISON_MEMORY_REGION(at, bytes);
 }
 
 const allocation *memory_find(const void *at, size_t bytes)
@@ -115,7 +140,8 @@ void memory_free_all()
     for (const auto &area : m.memory)
         drop(area.first, area.second);
     m.memory.clear();
-    m.open = 0;
+    m.hidden.clear();
+    m.open = false;
 }
 
 } // namespace emu
@@ -197,7 +223,7 @@ cudaError_t cudaFreeHost(void *at)
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     if (!left || !all)
         return call_.done(cudaErrorInvalidValue);
     *all = emu_current()->memory_bytes;

@@ -56,6 +56,8 @@ void run_next(CUstream_st *stream)
     /* In the stream, not here: a report in a kernel leaves without unwinding. */
     emu::operation &op = stream->now = std::move(stream->queue.front());
     stream->queue.pop_front();
+    if (op.fills)
+        emu::memory_show(op.fills, op.fills_bytes);
     cudaError_t &stays = the_machine().devices[(size_t)stream->device].stays;
     if (!stays)
         stays = op.fault;
@@ -170,17 +172,22 @@ CUstream_st *stream_of(cudaStream_t stream, const char *caller)
     return d.legacy;
 }
 
-cudaError_t issue(cudaStream_t to, call &from, std::function<void()> work)
+cudaError_t issue(cudaStream_t to, call &from, std::function<void()> work, void *fills,
+                  size_t bytes)
 {
     CUstream_st *stream = stream_of(to, from.name);
     if (stream->capturing)
-        return from.late ? from.fail_now() : capture_work(stream, std::move(work));
+        return from.done(capture_work(stream, std::move(work)));
     if (stream->legacy)
         if (cudaError_t error = capture_forbids(stream))
             return error;
     operation op;
     op.work = std::move(work);
-    op.fault = from.late;
+    op.fault = from.take_late();
+    op.fills = fills;
+    op.fills_bytes = bytes;
+    if (fills)
+        memory_hide(fills, bytes);
     append(stream, std::move(op));
     return cudaSuccess;
 }
@@ -229,7 +236,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 {
-    EMU_CALL(cudaErrorUnknown);
+    EMU_CALL(cudaErrorInitializationError);
     if (least)
         *least = 0;
     if (greatest)
@@ -319,8 +326,6 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     if (!is_event(event) || event->device != s->device)
         return call_.done(cudaErrorInvalidResourceHandle);
     if (s->capturing) {
-        if (call_.late)
-            return call_.done(call_.fail_now());
         emu::capture_record(s, event);
         return call_.done(cudaSuccess);
     }
@@ -329,7 +334,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     event->last->stream = s;
     emu::operation op;
     op.sets = event->last;
-    op.fault = call_.late;
+    op.fault = call_.take_late();
     append(s, std::move(op));
     return call_.done(cudaSuccess);
 }
@@ -349,7 +354,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
         return call_.done(cudaSuccess);
     emu::operation op;
     op.needs = event->last;
-    op.fault = call_.late;
+    op.fault = call_.take_late();
     append(s, std::move(op));
     return call_.done(cudaSuccess);
 }
