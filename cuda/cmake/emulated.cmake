@@ -8,7 +8,9 @@ file(GLOB host_sources CONFIGURE_DEPENDS *.c)
 file(GLOB kernel_sources CONFIGURE_DEPENDS *.cu)
 list(REMOVE_ITEM host_sources ${CMAKE_CURRENT_SOURCE_DIR}/library.c)
 file(GLOB emulation_sources CONFIGURE_DEPENDS ${emulation}/*.cc)
+include(cmake/cudnn.cmake)
 add_library(vg_cuda STATIC ${host_sources} ${kernel_sources} ${emulation_sources})
+vg_with_cudnn(vg_cuda)
 set_source_files_properties(${kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -xc++)
 # What switches between the stacks of threads tells the sanitizers so; instrumented itself, it would
 # confuse them, and its own loads and stores are no kernel's.

@@ -18,7 +18,7 @@ struct expectation {
     jmp_buf back;
     char *report;
     size_t size;
-    void *identity; /* who expects it: a report may come from a stream */
+    void *tsan; /* who expects it: a report may come from a stream */
 };
 static __thread expectation *expected;
 
@@ -88,7 +88,9 @@ static void add_waiting(text *to, const emu_grid *grid)
 {
     expectation *back = expected;
     expected = nullptr;
-    emu_identity_switch(back->identity);
+#ifdef EMU_TSAN
+    __tsan_switch_to_fiber(back->tsan, EMU_TSAN_NO_SYNC);
+#endif
     longjmp(back->back, 1);
 }
 
@@ -128,7 +130,9 @@ bool emu_expect(void (*body)(void *context), void *context, char *report, size_t
     mine.size = size;
     if (size)
         report[0] = '\0';
-    mine.identity = emu_identity_now();
+#ifdef EMU_TSAN
+    mine.tsan = __tsan_get_current_fiber();
+#endif
     if (setjmp(mine.back))
         return true;
     expected = &mine;
