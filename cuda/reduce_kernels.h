@@ -1,6 +1,6 @@
-/* The kernels that look at signals: reduce.cu. Sums in double, in an order that depends on the
- * shape alone. Blocks have the kernel's `threads`, grids any size. Slots are an array in device
- * memory, all of the program's; `slot` numbers into it. */
+/* The kernels that look at signals: reduce.cu and reduce_signals.cu. Sums in double, in an order
+ * that depends on the shape alone. Blocks have the kernel's `threads`, grids any size. Slots are an
+ * array in device memory, all of the program's; `slot` numbers into it. */
 #ifndef VG_CUDA_REDUCE_KERNELS_H
 #define VG_CUDA_REDUCE_KERNELS_H
 
