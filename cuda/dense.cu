@@ -244,7 +244,9 @@ VG_KERNEL(derivative_bf16, THREADS, vg_derivative_args)
 
 enum { SUM_ROWS = 128, SUM_PARTS = 512, ADD_COLUMNS = 32, BATCH = 4 };
 
-/* Folds the totals of threads `across` apart into those of the first `across`. */
+/* Folds the totals of threads `across` apart into those of the first `across`. No two folds meet in
+ * a place of `fold` without a barrier between them: each is of lower threads than the one before.
+ */
 template <int n> VG_DEVICE void fold_groups(double *fold, uint32_t across, double *total)
 {
     uint32_t thread = thread_index();
@@ -260,7 +262,6 @@ template <int n> VG_DEVICE void fold_groups(double *fold, uint32_t across, doubl
             for (int i = 0; i < n; i++)
                 total[i] = total[i] + fold[i * THREADS + thread + half];
         }
-        sync_block();
     }
 }
 

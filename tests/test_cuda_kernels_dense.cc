@@ -51,6 +51,14 @@ static void compare(const char *kernel, const shape *s, const char *name, const 
         }
 }
 
+/* y of a residual: what is kept of a, plus the skip. */
+static void add_kept(vg_dtype dtype, const std::vector<float> &a, const std::vector<float> &skip_in,
+                     std::vector<float> *y)
+{
+    for (size_t i = 0; i < y->size(); i++)
+        (*y)[i] = stored(dtype, a[i]) + skip_in[i];
+}
+
 /* Epilogue, not maxout. */
 
 static void epilogue_case(const shape *s, vg_dtype dtype, vg_activation activation, bool residual,
@@ -77,6 +85,8 @@ static void epilogue_case(const shape *s, vg_dtype dtype, vg_activation activati
     e.a = residual ? want_a.data() : nullptr, e.y = want_y.data();
     e.ld_z = e.ld_skip = e.ld_a = e.ld_y = s->cols;
     vg_kernels_scalar.epilogue(&e);
+    if (residual)
+        add_kept(dtype, want_a, k, &want_y);
 
     launch(vg_epilogue_kernel(dtype), s->blocks, args);
     window &out = in_place ? z : y;
@@ -133,6 +143,8 @@ static void maxout_case(const shape *s, vg_dtype dtype, uint32_t pieces, bool re
     m.a = residual ? want_a.data() : nullptr, m.y = want_y.data(), m.winner = want_winner.data();
     m.ld_z = in.size() / s->rows, m.ld_skip = m.ld_a = m.ld_y = m.ld_winner = s->cols;
     vg_kernels_scalar.maxout_fwd(&m);
+    if (residual)
+        add_kept(dtype, want_a, k, &want_y);
 
     launch(vg_epilogue_kernel(dtype), s->blocks, args);
     y.down("y"), a.down("a"), winner.down("winner");

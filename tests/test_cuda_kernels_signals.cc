@@ -223,7 +223,7 @@ static const rescale_test rescales[] = {
     {"zeros", {6, 6}, 3, 5, 3, 1, {true, true}, false, -70, 9, 0, false},
     {"zeros, none", {6}, 0, 5, 3, 1, {false}, false, 0, 0, 0, false},
     {"strange", {50, 20}, 5, 31, 1, 1, {true, false}, false, 3, -7, NAN, false},
-    {"own slot", {4}, 0, 6, 2, 10, {true}, true, 77, 0, 5, false},
+    {"own slot", {300}, 0, 50, 2, 10, {true}, true, 77, 0, 5, false},
     {"into subnormals", {4, 4}, 0, 40, 0, 1, {true, true}, false, -178, 178, 1, true},
     {"many parts", {700, 300}, 0, 50, 14, 1, {true, true}, false, 5, 0, 9, false},
 };
