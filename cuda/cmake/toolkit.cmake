@@ -20,9 +20,11 @@ if(no_cuda OR VG_CUDA STREQUAL emulated)
   return()
 endif()
 
-find_program(VG_NVCC nvcc HINTS ${CMAKE_CUDA_COMPILER} $ENV{CUDACXX} ${CUDAToolkit_ROOT}/bin
-             $ENV{CUDAToolkit_ROOT}/bin $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
-             PATHS /usr/local/cuda/bin /opt/cuda/bin DOC "The CUDA compiler")
+file(GLOB wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/cu*/bin)
+get_filename_component(asked "$ENV{CUDACXX}" DIRECTORY)
+find_program(VG_NVCC nvcc HINTS ${asked} ${CUDAToolkit_ROOT}/bin $ENV{CUDAToolkit_ROOT}/bin
+             $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
+             PATHS /usr/local/cuda/bin /opt/cuda/bin ${wheels} DOC "The CUDA compiler")
 if(NOT VG_NVCC)
   set(no_cuda "no toolkit was found at configuration")
   return()
@@ -30,7 +32,10 @@ endif()
 execute_process(COMMAND ${VG_NVCC} --version OUTPUT_VARIABLE said ERROR_QUIET)
 string(REGEX MATCH "V([0-9]+[.][0-9]+[.][0-9]+)" matched "${said}")
 set(cuda_version "${CMAKE_MATCH_1}")
-if(NOT cuda_version OR cuda_version VERSION_LESS 12)
+if(NOT cuda_version)
+  set(no_cuda "nvcc was found and does not run")
+  return()
+elseif(cuda_version VERSION_LESS 12)
   set(no_cuda "nvcc ${cuda_version} was found, 12 or newer is needed")
   return()
 endif()
