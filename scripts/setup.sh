@@ -48,6 +48,60 @@ need_python() {
     fi
 }
 
+# The release of NVIDIA's driver here (580), 0 where there is none.
+driver_release() {
+    local release=''
+    if [ -r /proc/driver/nvidia/version ]; then
+        release=$(sed -n 's/^NVRM version:.* \([0-9]\{3,\}\)\.[0-9.]* .*/\1/p' /proc/driver/nvidia/version)
+    elif [ -e /dev/nvidiactl ] || ldconfig -p 2>/dev/null | grep -q 'libcuda[.]so[.]1 '; then
+        release=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed -n '1s/^\([0-9]*\)[.].*/\1/p')
+    fi
+    echo "${release:-0}"
+}
+
+# need_toolkit: where there is an NVIDIA GPU and no CUDA compiler, scripts/toolkit.txt's wheels in
+# .venv. VG_TOOLKIT=pypi: in any case, and the build takes that one; VG_TOOLKIT=none: never. Without
+# a toolkit the build has no CUDA devices and says so.
+need_toolkit() {
+    local least=580 release root nvcc had=.venv/toolkit.txt
+    case ${VG_TOOLKIT:-auto} in
+        none) return 0 ;;
+        auto)
+            for nvcc in nvcc /usr/local/cuda/bin/nvcc /opt/cuda/bin/nvcc "${CUDACXX:-nvcc}"; do
+                "$nvcc" --version >/dev/null 2>&1 && return 0
+            done
+            release=$(driver_release)
+            [ "$release" -gt 0 ] || return 0
+            if [ "$release" -lt "$least" ]; then
+                say "No CUDA devices: PyPI's compiler needs NVIDIA's driver $least, here is $release: install" \
+                    "a newer driver, or a CUDA 12 toolkit"
+                return 0
+            fi
+            ;;
+        pypi) ;;
+        *) die "VG_TOOLKIT=$VG_TOOLKIT: expected auto, pypi or none" ;;
+    esac
+    if ! cmp -s scripts/toolkit.txt "$had"; then
+        need_packages python3-venv
+        say "Installing a CUDA toolkit from PyPI in .venv (0.6 GB):" \
+            "$(sed '/^#/d' scripts/toolkit.txt | tr '\n' ' ')"
+        if ! { python3 -m venv .venv && .venv/bin/pip install -q -r scripts/toolkit.txt; } >&2; then
+            say "It could not be installed: no CUDA devices"
+            return 0
+        fi
+        for root in .venv/lib/python3*/site-packages/nvidia/cu13; do
+            ln -sfn lib "$root/lib64" # where nvcc looks for its runtime
+        done
+        cp scripts/toolkit.txt "$had"
+    fi
+    CUDACXX=$(echo "$PWD"/.venv/lib/python3*/site-packages/nvidia/cu13/bin/nvcc)
+    export CUDACXX
+    # CMake does not change the compiler of a folder.
+    if [ -f build/CMakeCache.txt ] && ! grep -qF "VG_NVCC:FILEPATH=$CUDACXX" build/CMakeCache.txt; then
+        rm -rf build/CMakeCache.txt build/CMakeFiles
+    fi
+}
+
 # build_tree PRESET [TARGET...]: configures, builds what changed, and shows a log only if that fails.
 build_tree() {
     local preset=$1 folder log
