@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,15 +43,24 @@ static vg_status describe_layers(vg_cudnn_rnn *r, bool forward, cudnnRNNDescript
     return VG_OK;
 }
 
+/* The library's own words do not say which size is too large. */
 static vg_status describe_sequence(vg_cudnn_rnn *r, const int *lengths, uint32_t columns,
                                    cudnnRNNDataDescriptor_t *out)
 {
     const vg_model *m = r->model;
+    const vg_cudnn_api *api = &vg_cudnn_of(r->device)->api;
+    char words[256];
     VG_CUDNN(r->device, cudnnCreateRNNDataDescriptor, out);
-    VG_CUDNN(r->device, cudnnSetRNNDataDescriptor, *out, data_type(r->storage),
-             vg_cudnn_layout(&r->form), (int)m->seq_len, (int)m->batch, (int)columns, lengths,
-             NULL);
-    return VG_OK;
+    vg_status status = vg_cudnn_check(
+        r->device,
+        api->cudnnSetRNNDataDescriptor(*out, data_type(r->storage), vg_cudnn_layout(&r->form),
+                                       (int)m->seq_len, (int)m->batch, (int)columns, lengths, NULL),
+        "cudnnSetRNNDataDescriptor");
+    if (status != VG_UNSUPPORTED)
+        return status;
+    snprintf(words, sizeof words, "%s", vg_reason());
+    VG_FAIL(status, "%s (%llu steps, batch %u, width %u)", words, (unsigned long long)m->seq_len,
+            m->batch, columns);
 }
 
 static vg_status describe_sequences(vg_cudnn_rnn *r)

@@ -38,8 +38,6 @@ cudnnStatus_t check(const operands &o, const layers &l)
     if (o.weights < weights_bytes(l) || o.work < emu::work_bytes(l) ||
         o.reserve < emu::reserve_bytes(l))
         return refuse(CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT, "a buffer is too small");
-    if (o.x.steps > emu_cudnn.most_steps)
-        return refuse(CUDNN_STATUS_NOT_SUPPORTED_SHAPE, "maxSeqLength is too large");
     return check_algo(o.rnn);
 }
 

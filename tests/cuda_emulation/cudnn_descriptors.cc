@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-const emu_cudnn_settings emu_cudnn_defaults = {false, 0,     {0, 0, 0, 0}, 192, 128, INT64_MAX,
+const emu_cudnn_settings emu_cudnn_defaults = {false, 0,     {0, 0, 0, 0}, 192, 128,
                                                0,     false, -1,           0,   0};
 emu_cudnn_settings emu_cudnn = emu_cudnn_defaults;
 
@@ -86,6 +86,9 @@ cudnnStatus_t check_algo(const cudnnRNNStruct &rnn)
 
 using namespace emu::dnn;
 using emu::layers;
+
+/* Of a sequence, in version 9.19. */
+enum { MOST_STEPS = 65535 };
 
 extern "C" {
 
@@ -219,6 +222,8 @@ cudnnStatus_t cudnnSetRNNDataDescriptor(cudnnRNNDataDescriptor_t data, cudnnData
     want(data, __func__);
     if (steps < 1 || batch < 1 || columns < 1)
         return refuse(CUDNN_STATUS_BAD_PARAM, "a length is not positive");
+    if (steps > MOST_STEPS)
+        return refuse(CUDNN_STATUS_NOT_SUPPORTED, "");
     if (layout == CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED)
         emu_report("%s: batch-major sequences are not emulated", __func__);
     for (int b = 0; b < batch; b++)
@@ -258,8 +263,8 @@ cudnnStatus_t cudnnSetRNNDescriptor_v8(cudnnRNNDescriptor_t rnn, cudnnRNNAlgo_t 
         return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "dataType");
     if (type == CUDNN_DATA_BFLOAT16 && math != CUDNN_TENSOR_OP_MATH && math != CUDNN_DEFAULT_MATH)
         return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "mathType for bfloat16");
-    if (algo == CUDNN_RNN_ALGO_PERSIST_STATIC && bias != CUDNN_RNN_DOUBLE_BIAS)
-        return refuse(CUDNN_STATUS_NOT_SUPPORTED, "biasMode of a persistent kernel");
+    if (algo != CUDNN_RNN_ALGO_STANDARD && bias != CUDNN_RNN_DOUBLE_BIAS)
+        return refuse(CUDNN_STATUS_NOT_SUPPORTED, "");
     *rnn = {true, algo, mode, bias, type, math, input_size, units, depth, flags, 0};
     return CUDNN_STATUS_SUCCESS;
 }

@@ -17,7 +17,6 @@ typedef struct emu_cudnn_settings {
     uint32_t refused;                      /* bit a: algorithm a is not supported at all */
     double delay_ms[EMU_CUDNN_ALGOS];      /* how long a forward pass takes by it, at least */
     int32_t small_forward, small_backward; /* the widest layers of PERSIST_STATIC_SMALL_H */
-    int64_t most_steps;                    /* longer sequences are not supported */
     uint32_t restless;                     /* bit a: algorithm a gives other bits every time */
     /* The place of one gate's matrix or bias in the weights is given wrong by some elements:
      * layer from 0, id as in cudnnGetRNNWeightParams. */
