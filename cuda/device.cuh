@@ -9,6 +9,7 @@
  *   VG_DEVICE                        in front of a device function
  *   VG_CONSTANT                      in front of a table in constant memory, with its initialiser
  *   VG_UNROLL                        in front of a loop that must be unrolled
+ *   VG_ROLLED                        in front of one that must not
  *   VG_SHARED(type, name, count)     a static array in shared memory, uninitialised
  *   VG_DYNAMIC_SHARED(name)          `unsigned char *name`: the launch's dynamic shared memory,
  *                                    128-aligned; carved by hand, one use a kernel
@@ -58,6 +59,12 @@
 #include "device_ptx.cuh"
 #else
 #include "device_emulated.cuh"
+#endif
+
+#if defined(__CUDACC__)
+#define VG_ROLLED _Pragma("unroll 1")
+#else
+#define VG_ROLLED
 #endif
 
 enum { WARP = 32 };

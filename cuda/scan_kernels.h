@@ -1,7 +1,7 @@
 /* The kernels of a recurrence. One pair of argument structs serves every regime:
  *   L  one launch a step after the step's product (scan_step.cu)
  *   M  one cooperative launch a scan, a block a slice of units (scan_persistent_{fwd,bwd}.cu)
- *   S  one launch a scan, a block some batch rows (scan_block.cu)
+ *   S  one launch a scan, a block some batch rows (scan_block_{fwd,bwd}.cu, scan_block.h)
  * Shapes and meaning as in vg_scan_fwd and vg_scan_bwd; W = storage's type (fp32 or bf16). */
 #ifndef VG_CUDA_SCAN_KERNELS_H
 #define VG_CUDA_SCAN_KERNELS_H
@@ -33,6 +33,7 @@ typedef struct vg_scan_fwd_args {
     uint32_t *flags;
     /* M, S: this kernel's own plan, made by its host side. */
     uint32_t unit_tile, batch_tile, weights_in_registers;
+    uint32_t slices; /* S: lanes that share a sum */
 } vg_scan_fwd_args;
 
 typedef struct vg_scan_bwd_args {
@@ -55,13 +56,12 @@ typedef struct vg_scan_bwd_args {
     vg_window carry[VG_MAX_STATES];
     uint32_t *flags;
     uint32_t unit_tile, batch_tile, weights_in_registers;
+    uint32_t slices; /* S: lanes that share a sum */
 } vg_scan_bwd_args;
 
 /* W: VG_FP32 or VG_BF16. The rnn's activation is an argument, not an instance. */
 vg_kernel vg_scan_step_fwd_kernel(vg_model_kind cell, vg_dtype w);
 vg_kernel vg_scan_step_bwd_kernel(vg_model_kind cell, vg_dtype w);
-vg_kernel vg_scan_block_fwd_kernel(vg_model_kind cell, vg_dtype w);
-vg_kernel vg_scan_block_bwd_kernel(vg_model_kind cell, vg_dtype w);
 
 #ifdef __cplusplus
 }

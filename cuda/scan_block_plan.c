@@ -1,0 +1,134 @@
+/* The plans of regime S: every instance and number of slices that fits, by a model of the cycles of
+ * a step. */
+#include "scan_block_plan.h"
+
+enum { PIECE = VG_SCAN_BLOCK_PIECE, WARP = 32, LANES = 128, MOST_SLICES = 32 };
+
+/* A multiprocessor's rates, and what a step waits for whatever its size, in cycles. Its four
+ * quarters multiply 32 lanes each; shared memory gives 128 bytes a cycle; where the lanes of a warp
+ * read few different pieces of v, half of the time that as many different ones would take. */
+#define CLOCK_HZ          1.6e9
+#define SHARED_BYTES      128.0
+#define PRODUCT_WAIT      120.0
+#define CELL_WAIT         300.0
+#define GATE_INSTRUCTIONS 60.0
+#define BARRIER_WAIT      40.0
+#define LOAD_BYTES_S      50e9
+#define LAUNCH_S          4e-6
+#define RESERVED_SHARED   1024u /* of a block, by the system */
+#define MOST_REGISTERS    255u
+
+static const vg_scan_block_shape shapes[] = {
+#define SHAPE(threads, kept, rows, ...) {threads, kept, rows},
+    VG_SCAN_BLOCK_SHAPES(SHAPE, )
+#undef SHAPE
+};
+_Static_assert(sizeof shapes / sizeof *shapes == VG_SCAN_BLOCK_SHAPE_COUNT, "count the shapes");
+
+static uint64_t divide_up(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+static uint64_t round_up(uint64_t a, uint64_t b)
+{
+    return divide_up(a, b) * b;
+}
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Registers of a thread that an instance may have. */
+static uint64_t registers_of(const vg_chip *chip, const vg_scan_block_shape *shape)
+{
+    uint64_t warps = round_up(divide_up(shape->threads, WARP), 4);
+    return least(MOST_REGISTERS, chip->registers / (warps * WARP) / 8 * 8);
+}
+
+/* Blocks that are on a multiprocessor at once. */
+static uint64_t resident(const vg_chip *chip, const vg_scan_block_plan *p)
+{
+    uint64_t threads = round_up(p->threads, 4 * WARP);
+    uint64_t by_registers = chip->registers / (threads * registers_of(chip, &shapes[p->shape]));
+    uint64_t by_shared =
+        (chip->shared_bytes + RESERVED_SHARED) / (p->shared_bytes + RESERVED_SHARED);
+    return most(1, least(chip->threads / p->threads, least(by_registers, by_shared)));
+}
+
+/* Cycles of a step of a multiprocessor's blocks together. */
+static double step_cycles(const vg_scan_block_case *c, const vg_scan_block_plan *p, double blocks)
+{
+    double busiest = (double)divide_up(p->workers, LANES); /* warps of a quarter */
+    double sums = busiest * p->pieces * PIECE * PIECE * p->rows;
+    double rest = (double)(p->pieces - p->kept) * p->workers;
+    double weights = rest * PIECE * PIECE * (double)vg_dtype_size(c->w);
+    double operands = (double)p->pieces * p->workers * PIECE * sizeof(float) * p->rows / 2;
+    double product = larger(sums, (weights + operands) / SHARED_BYTES);
+    double cells = (double)divide_up((uint64_t)c->units * p->rows, LANES) * GATE_INSTRUCTIONS *
+                   vg_cell_find(c->cell)->gates;
+    return blocks * product + PRODUCT_WAIT + larger(blocks * cells, CELL_WAIT) + 2 * BARRIER_WAIT;
+}
+
+bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uint32_t shape,
+                           uint32_t slices, vg_scan_block_plan *out)
+{
+    uint64_t gates = vg_cell_find(c->cell)->gates * (uint64_t)c->units;
+    uint64_t outputs = c->forward ? gates : c->units, products = c->forward ? c->units : gates;
+    uint64_t workers = round_up(divide_up(outputs, PIECE) * slices, WARP);
+    uint64_t rows = shapes[shape].rows, kept = shapes[shape].kept;
+    uint64_t threads = most(workers, round_up(rows * c->units, WARP));
+    uint64_t pieces = most(kept, divide_up(products, PIECE * slices));
+    uint64_t floats = rows * PIECE * (pieces * slices + workers / slices);
+    uint64_t weights = (pieces - kept) * PIECE * PIECE * workers;
+    uint64_t shared = floats * sizeof(float) + weights * vg_dtype_size(c->w);
+    if (threads > shapes[shape].threads || shared > chip->shared_bytes)
+        return false;
+    vg_scan_block_plan p = {.shape = shape,
+                            .kept = (uint32_t)kept,
+                            .rows = (uint32_t)rows,
+                            .threads = (uint32_t)threads,
+                            .workers = (uint32_t)workers,
+                            .slices = slices,
+                            .pieces = (uint32_t)pieces,
+                            .shared_bytes = shared};
+    uint64_t tiles = divide_up(c->batch, rows);
+    uint64_t blocks = least(tiles, chip->multiprocessors * resident(chip, &p));
+    double turns = (double)divide_up(tiles, blocks);
+    double together = (double)divide_up(blocks, chip->multiprocessors);
+    p.blocks = (uint32_t)blocks;
+    p.step_s = turns * step_cycles(c, &p, together) / CLOCK_HZ;
+    p.start_s = LAUNCH_S + (double)(outputs * products * vg_dtype_size(c->w)) / LOAD_BYTES_S;
+    *out = p;
+    return true;
+}
+
+bool vg_scan_block_plan_make(const vg_chip *chip, const vg_scan_block_case *c,
+                             vg_scan_block_plan *out)
+{
+    vg_scan_block_plan p;
+    bool found = false;
+    for (uint32_t shape = 0; shape < VG_SCAN_BLOCK_SHAPE_COUNT; shape++)
+        for (uint32_t slices = 1; slices <= MOST_SLICES; slices *= 2)
+            if (vg_scan_block_lay_out(chip, c, shape, slices, &p) &&
+                (!found || p.step_s < out->step_s)) {
+                *out = p;
+                found = true;
+            }
+    return found;
+}
+
+uint64_t vg_scan_block_capacity(const vg_chip *chip)
+{
+    uint64_t registers = 0;
+    for (uint32_t i = 0; i < VG_SCAN_BLOCK_SHAPE_COUNT; i++)
+        registers = most(registers, (uint64_t)shapes[i].threads * shapes[i].kept);
+    return registers * PIECE * PIECE * sizeof(float) + chip->shared_bytes;
+}

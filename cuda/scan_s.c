@@ -1,0 +1,131 @@
+/* Regime S of a recurrence: one launch a scan, a block some batch rows, the weights in its
+ * multiprocessor. Nothing is waited for but the block itself, so a step takes as long as the
+ * product from registers and shared memory; it ends where the weights no longer fit. */
+#include "cuda_exec.h"
+#include "scan_block_plan.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static bool is_forward(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD;
+}
+
+static vg_mat weight_of(const vg_op *op)
+{
+    return is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
+}
+
+static bool plan_of(const vg_device *device, const vg_op *op, vg_dtype storage,
+                    vg_scan_block_plan *out)
+{
+    return vg_scan_block_plan_make(&device->chip,
+                                   &(vg_scan_block_case){.cell = op->cell,
+                                                         .forward = is_forward(op),
+                                                         .w = storage,
+                                                         .units = weight_of(op).cols,
+                                                         .batch = op->batch},
+                                   out);
+}
+
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    vg_scan_block_plan plan;
+    vg_mat weight = weight_of(op);
+    if (plan_of(device, op, storage, &plan))
+        return VG_OK;
+    VG_FAIL(VG_UNSUPPORTED,
+            "%s: cuda.scan=S holds weight_hh in one multiprocessor: that of %s with %u units takes "
+            "%.0f KiB, there is room for less than %.0f",
+            device->name, vg_cell_find(op->cell)->name, weight.cols,
+            (double)weight.rows * weight.cols * (double)vg_dtype_size(storage) / 1024,
+            (double)vg_scan_block_capacity(&device->chip) / 1024);
+}
+
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    vg_scan_block_plan plan;
+    if (!plan_of(device, op, storage, &plan))
+        return INFINITY;
+    return plan.start_s + (double)(op->t1 - op->t0) * plan.step_s;
+}
+
+static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    (void)device, (void)op, (void)storage;
+    return 0;
+}
+
+static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
+{
+    (void)exec, (void)op;
+    *plan = NULL;
+    return VG_OK;
+}
+
+static void release(void *plan)
+{
+    (void)plan;
+}
+
+static vg_status launch(const vg_issue *issue, const vg_scan_block_plan *plan, vg_kernel kernel,
+                        const void *arguments)
+{
+    return vg_launch_kernel(issue->exec->device, issue->stream,
+                            &(vg_launch){.kernel = kernel,
+                                         .blocks = plan->blocks,
+                                         .threads = plan->threads,
+                                         .shared_bytes = plan->shared_bytes,
+                                         .arguments = arguments});
+}
+
+static vg_status issue_scan(const vg_issue *issue, void *unused)
+{
+    const vg_op *op = issue->op;
+    vg_dtype storage = issue->exec->program->storage;
+    vg_scan_block_plan plan;
+    (void)unused;
+    if (!plan_of(issue->exec->device, op, storage, &plan))
+        return fits(issue->exec->device, op, storage);
+    if (is_forward(op)) {
+        vg_scan_fwd_args args;
+        vg_scan_fwd_arguments(issue->exec, op, &args);
+        args.slices = plan.slices;
+        return launch(issue, &plan, vg_scan_block_fwd_kernel(op->cell, storage, plan.shape), &args);
+    }
+    vg_scan_bwd_args args;
+    vg_scan_bwd_arguments(issue->exec, op, &args);
+    args.slices = plan.slices;
+    return launch(issue, &plan, vg_scan_block_bwd_kernel(op->cell, storage, plan.shape), &args);
+}
+
+static uint64_t nodes(const vg_op *op)
+{
+    (void)op;
+    return 1;
+}
+
+static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
+                  size_t size)
+{
+    vg_scan_block_plan p;
+    if (size)
+        out[0] = 0;
+    if (plan_of(device, op, storage, &p))
+        snprintf(out, size, "threads=%u slices=%u rows=%u registers=%u/%u", p.threads, p.slices,
+                 p.rows, p.kept, p.pieces);
+}
+
+const vg_scan_regime vg_scan_s = {
+    .regime = VG_REGIME_S,
+    .name = "S",
+    .fits = fits,
+    .cost_s = cost_s,
+    .scratch = scratch,
+    .make = make,
+    .release = release,
+    .issue = issue_scan,
+    .nodes = nodes,
+    .words = words,
+};
