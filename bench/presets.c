@@ -8,7 +8,7 @@
 
 enum { MAX_PRESET = 65536 };
 
-#define VG_PRESET(name, ...) static const unsigned char name##_bytes[] = {__VA_ARGS__};
+#define VG_PRESET(id, name, ...) static const unsigned char id##_bytes[] = {__VA_ARGS__};
 #include "presets.inc"
 #undef VG_PRESET
 
@@ -17,7 +17,7 @@ static const struct {
     const unsigned char *bytes;
     size_t length;
 } ours[] = {
-#define VG_PRESET(name, ...) {#name, name##_bytes, sizeof name##_bytes},
+#define VG_PRESET(id, name, ...) {name, id##_bytes, sizeof id##_bytes},
 #include "presets.inc"
 #undef VG_PRESET
 };
@@ -25,7 +25,7 @@ static const struct {
 const char *const *vg_preset_names(void)
 {
     static const char *const names[] = {
-#define VG_PRESET(name, ...) #name,
+#define VG_PRESET(id, name, ...) name,
 #include "presets.inc"
 #undef VG_PRESET
         NULL};
