@@ -26,7 +26,5 @@ function(vg_with_cudnn target)
     # Nothing refers to it by name where it may be absent, so the linker is told to take it along.
     target_link_options(${target} INTERFACE LINKER:-u,emu_cudnn_functions)
   endif()
-  if(whole)
-    set_property(GLOBAL APPEND PROPERTY VG_DRIVERS cuda.cudnn,${target})
-  endif()
+  set_property(GLOBAL APPEND PROPERTY VG_DRIVERS cuda.cudnn,${target})
 endfunction()
