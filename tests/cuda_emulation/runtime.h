@@ -27,14 +27,18 @@ struct mark {
     double at_ms = 0;
 };
 
+struct area {
+    void *at;
+    size_t bytes;
+};
+
 struct operation {
     std::function<void()> work;
     std::shared_ptr<mark> needs, sets;
     cudaError_t fault = cudaSuccess; /* the work fails with this, and it stays */
-    void *fills = nullptr;           /* pinned memory: hidden from the host until then */
-    size_t fills_bytes = 0;
-    uint64_t number = 0;          /* in the order of issue, over all streams */
-    std::unique_ptr<char> issued; /* what the host had done before: for ThreadSanitizer */
+    std::vector<area> fills;         /* pinned memory: hidden from the host until then */
+    uint64_t number = 0;             /* in the order of issue, over all streams */
+    std::unique_ptr<char> issued;    /* what the host had done before: for ThreadSanitizer */
 };
 
 /* What streams record instead of doing it, between cudaStreamBeginCapture() and its end. */
@@ -66,8 +70,8 @@ struct machine {
     emu_settings settings;
     uint64_t calls = 0, issued = 0, drawn = 0;
     bool lost = false;
-    bool open = false;                    /* device memory may be touched */
-    std::multimap<void *, size_t> hidden; /* pinned memory that a copy is going to fill */
+    bool open = false;        /* device memory may be touched */
+    std::vector<area> hidden; /* pinned memory that a copy is going to fill */
     std::vector<device> devices;
     std::map<uintptr_t, allocation> memory;
     std::vector<CUstream_st *> streams; /* in the order they were made */
@@ -131,15 +135,15 @@ void memory_close(); /* to the host */
 const allocation *memory_find(const void *at, size_t bytes);
 bool is_pinned(const void *at, size_t bytes);
 void memory_free_all();
-void memory_hide(void *at, size_t bytes); /* from the host */
-void memory_show(void *at, size_t bytes);
+void memory_hide(const area &hidden); /* from the host */
+void memory_show(const area &shown);
 
 /* runtime_stream.cc */
 CUstream_st *stream_of(cudaStream_t stream, const char *caller);
 /* Appends work to a stream, or a node to the graph that it is captured in. `fills`: pinned memory
  * that the host should not read before. */
 cudaError_t issue(cudaStream_t stream, call &from, std::function<void()> work,
-                  void *fills = nullptr, size_t bytes = 0);
+                  std::vector<area> fills = {});
 void finish(CUstream_st *stream);
 void finish_device(int device);
 void streams_free_all();
@@ -148,7 +152,7 @@ void streams_free_all();
 void graphs_free_all();
 
 /* runtime_capture.cc */
-cudaError_t capture_work(CUstream_st *stream, std::function<void()> work);
+cudaError_t capture_work(CUstream_st *stream, std::function<void()> work, std::vector<area> fills);
 void capture_record(CUstream_st *stream, CUevent_st *event);
 /* Whether the wait has to do with a capture; *result is then what comes of it. */
 bool capture_wait(CUstream_st *stream, const CUevent_st *event, cudaError_t *result);
@@ -161,8 +165,9 @@ void capture_leave(CUstream_st *stream);
 /* What ThreadSanitizer is told; nothing without it. */
 void tsan_release(void *at);
 void tsan_acquire(void *at);
-/* Does something as another thread; *fiber is made at its first use. */
-void tsan_as(void **fiber, const std::function<void()> &what);
+/* A thread, ordered after what has been done until now, and something done as it. */
+void *tsan_make();
+void tsan_as(void *fiber, const std::function<void()> &what);
 void tsan_drop(void *fiber);
 
 } // namespace emu
@@ -173,8 +178,8 @@ struct CUstream_st {
     std::deque<emu::operation> queue;
     emu::operation now; /* what is being done */
     std::shared_ptr<emu::capture> capturing;
-    emu::tips tips;        /* while it is captured: what its next node comes after */
-    void *fiber = nullptr; /* ThreadSanitizer's */
+    emu::tips tips;                 /* while it is captured: what its next node comes after */
+    void *fiber = emu::tsan_make(); /* ThreadSanitizer's */
     char progress = 0;
 };
 
@@ -188,6 +193,7 @@ struct CUevent_st {
 
 struct CUgraphNode_st {
     std::function<void()> work;
+    std::vector<emu::area> fills;
     emu::tips needs;
     size_t lane = 0; /* of the stream that it was captured in */
 };

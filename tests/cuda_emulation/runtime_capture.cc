@@ -62,13 +62,14 @@ bool is_joined(const capture &c)
 namespace emu
 {
 
-cudaError_t capture_work(CUstream_st *stream, std::function<void()> work)
+cudaError_t capture_work(CUstream_st *stream, std::function<void()> work, std::vector<area> fills)
 {
     capture &c = *stream->capturing;
     if (c.broken)
         return cudaErrorStreamCaptureInvalidated;
     auto node = std::make_shared<CUgraphNode_st>();
     node->work = std::move(work);
+    node->fills = std::move(fills);
     node->needs = stream->tips;
     node->lane =
         (size_t)(std::find(c.streams.begin(), c.streams.end(), stream) - c.streams.begin());

@@ -70,9 +70,11 @@ cudaError_t copy_in_stream(emu::call &from, const copy &c, cudaMemcpyKind kind, 
     cudaError_t error = check(from, c, kind, true);
     if (error)
         return error;
-    bool back = kind == cudaMemcpyDeviceToHost && c.to_rows.height == 1;
+    std::vector<emu::area> fills;
+    if (kind == cudaMemcpyDeviceToHost && c.to_rows.height == 1)
+        fills.push_back({c.to, c.to_rows.width});
     return emu::issue(
-        stream, from, [c] { move(c); }, back ? c.to : nullptr, c.to_rows.width);
+        stream, from, [c] { move(c); }, std::move(fills));
 }
 
 } // namespace

@@ -37,7 +37,7 @@ size_t pick(const CUgraphExec_st &exec, const std::vector<size_t> &ready, size_t
 void run_node(CUgraphExec_st *exec, size_t index)
 {
     const CUgraphNode_st &node = *exec->nodes[index];
-    emu::tsan_as(&exec->fibers[node.lane], [exec, index, &node] {
+    emu::tsan_as(exec->fibers[node.lane], [exec, index, &node] {
         emu::tsan_acquire(&exec->begun);
         for (size_t need : node.needs)
             emu::tsan_acquire(&exec->done[need]);
@@ -123,7 +123,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsign
     size_t lanes = 0;
     for (const auto &node : graph->nodes)
         lanes = std::max(lanes, node->lane + 1);
-    exec->fibers.resize(lanes);
+    for (; lanes; lanes--)
+        exec->fibers.push_back(emu::tsan_make());
     exec->done.resize(graph->nodes.size());
     the_machine().execs.insert(exec);
     *out = exec;
@@ -150,7 +151,11 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
         return call_.done(cudaErrorInvalidValue);
     auto p = std::make_shared<progress>();
     begin(*exec, p.get());
-    return call_.done(emu::issue(stream, call_, [exec, p = std::move(p)] { run(exec, p.get()); }));
+    std::vector<emu::area> fills;
+    for (const auto &node : exec->nodes)
+        fills.insert(fills.end(), node->fills.begin(), node->fills.end());
+    return call_.done(emu::issue(
+        stream, call_, [exec, p = std::move(p)] { run(exec, p.get()); }, std::move(fills)));
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)

@@ -2,6 +2,7 @@
  * for AddressSanitizer) but while a call does a stream's work; fresh memory is all ones: NaN. */
 #include "runtime.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -76,11 +77,11 @@ void memory_open()
     if (m.open)
         return;
     m.open = true;
-    for (const auto &area : m.memory)
-        if (area.second.device != PINNED)
-            ASAN_UNPOISON_MEMORY_REGION((void *)area.first, area.second.bytes);
-    for (const auto &area : m.hidden)
-        ASAN_UNPOISON_MEMORY_REGION(area.first, area.second);
+    for (const auto &block : m.memory)
+        if (block.second.device != PINNED)
+            ASAN_UNPOISON_MEMORY_REGION((void *)block.first, block.second.bytes);
+    for (const area &hidden : m.hidden)
+        ASAN_UNPOISON_MEMORY_REGION(hidden.at, hidden.bytes);
 }
 
 void memory_close()
@@ -89,31 +90,27 @@ void memory_close()
     if (!m.open)
         return;
     m.open = false;
-    for (const auto &area : m.memory)
-        if (area.second.device != PINNED)
-            ASAN_POISON_MEMORY_REGION((void *)area.first, area.second.bytes);
-    for (const auto &area : m.hidden)
-        ASAN_POISON_MEMORY_REGION(area.first, area.second);
+    for (const auto &block : m.memory)
+        if (block.second.device != PINNED)
+            ASAN_POISON_MEMORY_REGION((void *)block.first, block.second.bytes);
+    for (const area &hidden : m.hidden)
+        ASAN_POISON_MEMORY_REGION(hidden.at, hidden.bytes);
 }
 
-void memory_hide(void *at, size_t bytes)
+void memory_hide(const area &hidden)
 {
     machine &m = the_machine();
-    m.hidden.emplace(at, bytes);
+    m.hidden.push_back(hidden);
     if (!m.open)
-        ASAN_POISON_MEMORY_REGION(at, bytes);
+        ASAN_POISON_MEMORY_REGION(hidden.at, hidden.bytes);
 }
 
-void memory_show(void *at, size_t bytes)
+void memory_show(const area &shown)
 {
-    std::multimap<void *, size_t> &hidden = the_machine().hidden;
-    auto range = hidden.equal_range(at);
-    for (auto area = range.first; area != range.second; ++area)
-        if (area->second == bytes) {
-            hidden.erase(area);
-            break;
-        }
-    ASAN_UNPOISON_MEMORY_REGION(at, bytes);
+    std::vector<area> &hidden = the_machine().hidden;
+    auto same = [&shown](const area &a) { return a.at == shown.at && a.bytes == shown.bytes; };
+    hidden.erase(std::find_if(hidden.begin(), hidden.end(), same));
+    ASAN_UNPOISON_MEMORY_REGION(shown.at, shown.bytes);
 }
 
 const allocation *memory_find(const void *at, size_t bytes)
@@ -137,8 +134,8 @@ bool is_pinned(const void *at, size_t bytes)
 void memory_free_all()
 {
     machine &m = the_machine();
-    for (const auto &area : m.memory)
-        drop(area.first, area.second);
+    for (const auto &block : m.memory)
+        drop(block.first, block.second);
     m.memory.clear();
     m.hidden.clear();
     m.open = false;

@@ -14,14 +14,15 @@ using emu::the_machine;
 
 /* Under ThreadSanitizer a stream is a thread of its own, ordered after what the host did before the
  * issue, after the events that it waits for, and before what the host does after a wait. */
-void run_as(CUstream_st *stream, const emu::operation &op)
+void run_as(CUstream_st *stream, emu::operation &op)
 {
-    emu::tsan_as(&stream->fiber, [stream, &op] {
+    emu::tsan_as(stream->fiber, [stream, &op] {
         emu::tsan_acquire(op.issued.get());
         if (op.needs)
             emu::tsan_acquire(op.needs.get());
         if (op.work)
             op.work();
+        op.work = nullptr; /* what it read is freed by who read it */
         if (op.sets)
             emu::tsan_release(op.sets.get());
         emu::tsan_release(&stream->progress);
@@ -56,8 +57,8 @@ void run_next(CUstream_st *stream)
     /* In the stream, not here: a report in a kernel leaves without unwinding. */
     emu::operation &op = stream->now = std::move(stream->queue.front());
     stream->queue.pop_front();
-    if (op.fills)
-        emu::memory_show(op.fills, op.fills_bytes);
+    for (const emu::area &filled : op.fills)
+        emu::memory_show(filled);
     cudaError_t &stays = the_machine().devices[(size_t)stream->device].stays;
     if (!stays)
         stays = op.fault;
@@ -172,22 +173,20 @@ CUstream_st *stream_of(cudaStream_t stream, const char *caller)
     return d.legacy;
 }
 
-cudaError_t issue(cudaStream_t to, call &from, std::function<void()> work, void *fills,
-                  size_t bytes)
+cudaError_t issue(cudaStream_t to, call &from, std::function<void()> work, std::vector<area> fills)
 {
     CUstream_st *stream = stream_of(to, from.name);
     if (stream->capturing)
-        return from.done(capture_work(stream, std::move(work)));
+        return from.done(capture_work(stream, std::move(work), std::move(fills)));
     if (stream->legacy)
         if (cudaError_t error = capture_forbids(stream))
             return error;
     operation op;
     op.work = std::move(work);
     op.fault = from.take_late();
-    op.fills = fills;
-    op.fills_bytes = bytes;
-    if (fills)
-        memory_hide(fills, bytes);
+    op.fills = std::move(fills);
+    for (const area &filled : op.fills)
+        memory_hide(filled);
     append(stream, std::move(op));
     return cudaSuccess;
 }

@@ -21,12 +21,15 @@ void tsan_acquire(void *at)
     __tsan_acquire(at);
 }
 
-void tsan_as(void **fiber, const std::function<void()> &what)
+void *tsan_make()
+{
+    return __tsan_create_fiber(0);
+}
+
+void tsan_as(void *fiber, const std::function<void()> &what)
 {
     void *self = __tsan_get_current_fiber();
-    if (!*fiber)
-        *fiber = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(*fiber, __tsan_switch_to_fiber_no_sync);
+    __tsan_switch_to_fiber(fiber, __tsan_switch_to_fiber_no_sync);
     what();
     __tsan_switch_to_fiber(self, __tsan_switch_to_fiber_no_sync);
 }
@@ -47,7 +50,12 @@ void tsan_acquire(void *)
 {
 }
 
-void tsan_as(void **, const std::function<void()> &what)
+void *tsan_make()
+{
+    return nullptr;
+}
+
+void tsan_as(void *, const std::function<void()> &what)
 {
     what();
 }

@@ -91,9 +91,10 @@ void emu_sync_end(emu_block *block)
     block->sync = nullptr;
 }
 
-/* First in, first out. Making one takes half a millisecond. */
+/* First in, first out, each for the launches of one stream: those of two may run at the same time.
+ * Making one takes half a millisecond. */
 struct identity {
-    void *fiber;
+    void *fiber, *launcher;
     uint64_t used; /* the launch */
     identity *next;
 };
@@ -102,15 +103,24 @@ static __thread uint32_t identities;
 
 void *emu_identity_take(emu_grid *grid)
 {
-    identity *oldest = first;
-    if (!oldest || (oldest->used == grid->number && identities < MOST_IDENTITIES)) {
+    identity **at = &first, *before = nullptr;
+    while (*at && ((*at)->launcher != grid->host_identity || (*at)->used == grid->number)) {
+        before = *at;
+        at = &before->next;
+    }
+    if (!*at && (!first || identities < MOST_IDENTITIES)) {
         identities++;
         return __tsan_create_fiber(0);
     }
-    first = oldest->next;
-    oldest->next = spare;
-    spare = oldest;
-    return oldest->fiber;
+    if (!*at)
+        at = &first, before = nullptr;
+    identity *taken = *at;
+    *at = taken->next;
+    if (last == taken)
+        last = before;
+    taken->next = spare;
+    spare = taken;
+    return taken->fiber;
 }
 
 void emu_identity_give(emu_grid *grid, void *fiber, bool ended)
@@ -125,7 +135,7 @@ void emu_identity_give(emu_grid *grid, void *fiber, bool ended)
         spare = given->next;
     else
         given = (identity *)emu_allocate(16, sizeof *given);
-    *given = identity{fiber, grid->number, nullptr};
+    *given = identity{fiber, grid->host_identity, grid->number, nullptr};
     if (first)
         last->next = given;
     else
