@@ -41,6 +41,9 @@ emu_settings emu_defaults(void);
 size_t emu_reset(const emu_settings *settings);
 /* Calls of any API since the reset. */
 uint64_t emu_calls(void);
+/* The `calls`-th call from now on fails, as fail_at says; 0: none. Only that call, and the seed,
+ * change: a device that is open stays so. */
+void emu_fail_after(uint64_t calls, uint64_t seed);
 
 /* What the emulation objects to (a race with the host, a barrier not met by all, a deadlock, a read
  * of poison, a wrong launch ...) is printed with the threads' places and, unless a test expects it,

@@ -246,6 +246,13 @@ uint64_t emu_calls(void)
     return emu::the_machine().calls;
 }
 
+void emu_fail_after(uint64_t calls, uint64_t seed)
+{
+    emu::machine &m = emu::the_machine();
+    m.settings.fail_at = calls ? m.calls + calls : 0;
+    m.settings.seed = seed;
+}
+
 namespace
 {
 
