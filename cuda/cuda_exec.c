@@ -48,10 +48,10 @@ static vg_status op_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
 
 uint64_t vg_cuda_op_nodes(const vg_exec *exec, const vg_op *op)
 {
+    const vg_prepared *prepared = &exec->prepared[op - exec->program->ops];
     if (is_dense(op)) /* the library may split a product in two, and add it up */
-        return 4;
-    return is_scan(op) ? exec->prepared[op - exec->program->ops].regime->nodes(op)
-                       : vg_signal_nodes(op);
+        return prepared->kernel ? 4 : 2;
+    return is_scan(op) ? prepared->regime->nodes(op) : vg_signal_nodes(op);
 }
 
 vg_status vg_cuda_op_issue(const vg_issue *issue)
@@ -129,7 +129,7 @@ uint32_t vg_exec_alignment(const vg_mat *const *mats, size_t count)
 /* Memory. */
 
 typedef struct vg_needs {
-    uint64_t scratch, side_scratch, work, slots, total; /* bytes; work: of both streams */
+    uint64_t scratch, side_scratch, slots, total; /* bytes */
 } vg_needs;
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -145,8 +145,7 @@ static uint64_t whole_lines(uint64_t bytes)
 
 static vg_status find_needs(const vg_device *device, const vg_program *program, vg_needs *out)
 {
-    vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot)),
-                  .work = 2 * vg_gemm_work_bytes()};
+    vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot))};
     for (uint32_t i = 0; i < program->op_count; i++) {
         const vg_op *op = &program->ops[i];
         uint64_t bytes;
@@ -157,7 +156,7 @@ static vg_status find_needs(const vg_device *device, const vg_program *program, 
     }
     n.scratch = whole_lines(n.scratch);
     n.side_scratch = whole_lines(n.side_scratch);
-    n.total = n.scratch + n.side_scratch + n.work + n.slots;
+    n.total = n.scratch + n.side_scratch + n.slots + 2 * vg_gemm_work_bytes();
     *out = n;
     return VG_OK;
 }
@@ -196,13 +195,25 @@ static vg_status allocate_all(vg_exec *exec, const vg_needs *needs)
     VG_TRY(allocate(exec, needs->slots, (void **)&exec->slots));
     VG_CUDA(device, cudaMalloc((void **)&exec->scratch, needs->scratch));
     VG_CUDA(device, cudaMalloc((void **)&exec->side_scratch, needs->side_scratch));
-    VG_CUDA(device, cudaMalloc(&exec->work, needs->work / 2));
-    VG_CUDA(device, cudaMalloc(&exec->side_work, needs->work / 2));
     VG_CUDA(device, cudaMallocHost((void **)&exec->staging, VG_STAGING_BYTES));
     VG_CUDA(device, cudaEventCreateWithFlags(&exec->forked, cudaEventDisableTiming));
     VG_CUDA(device, cudaEventCreateWithFlags(&exec->done, cudaEventDisableTiming));
     exec->scratch_bytes = needs->scratch;
     exec->side_scratch_bytes = needs->side_scratch;
+    return VG_OK;
+}
+
+/* What the products need, now that they are there: at most what was counted. */
+static vg_status allocate_work(vg_exec *exec)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < exec->gemm_count; i++)
+        if (exec->gemms[i].gemm)
+            bytes = most(bytes, vg_gemm_needs(exec->gemms[i].gemm));
+    if (bytes == 0)
+        return VG_OK;
+    VG_CUDA(exec->device, cudaMalloc(&exec->work, bytes));
+    VG_CUDA(exec->device, cudaMalloc(&exec->side_work, bytes));
     return VG_OK;
 }
 
@@ -224,6 +235,7 @@ static vg_status load(vg_exec *exec)
     VG_TRY(allocate_all(exec, &needs));
     for (uint32_t i = 0; i < program->op_count; i++)
         VG_TRY(op_prepare(exec, &program->ops[i], &exec->prepared[i]));
+    VG_TRY(allocate_work(exec));
     VG_CUDA(exec->device, cudaStreamSynchronize(exec->device->stream));
     return VG_OK;
 }

@@ -42,6 +42,7 @@ struct vg_gemm {
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t a, b, c, d; /* of ours */
     cublasLtMatmulAlgo_t algorithm;
+    size_t work_bytes;
 };
 
 /* Like vg_cuda_check(). The library's own failures of execution are taken for a lost device. */
@@ -174,6 +175,7 @@ static vg_status choose(vg_gemm *gemm, cublasLtMatmulPreference_t preference)
         VG_FAIL(VG_UNSUPPORTED, "%s: cuBLASLt has no algorithm for a product", device->name);
     VG_TRY(check(device, first.state, "cublasLt heuristic"));
     gemm->algorithm = first.algo;
+    gemm->work_bytes = first.workspaceSize;
     return VG_OK;
 }
 
@@ -228,6 +230,11 @@ void vg_gemm_free(vg_gemm *gemm)
     free(gemm);
 }
 
+size_t vg_gemm_needs(const vg_gemm *gemm)
+{
+    return gemm->work_bytes;
+}
+
 size_t vg_gemm_work_bytes(void)
 {
     return WORK_BYTES;
@@ -243,7 +250,7 @@ vg_status vg_gemm_issue(const vg_gemm *gemm, cudaStream_t stream, void *work, co
     if (gemm->shape.epilogue != VG_GEMM_PLAIN)
         CHECK(device, desc_set, gemm->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
     CHECK(device, matmul, device->gemm->handle, gemm->desc, &one, b, gemm->b, a, gemm->a, &beta,
-          gemm->shape.adds ? c : d, gemm->c, d, gemm->d, &gemm->algorithm, work, WORK_BYTES,
-          stream);
+          gemm->shape.adds ? c : d, gemm->c, d, gemm->d, &gemm->algorithm,
+          gemm->work_bytes ? work : NULL, gemm->work_bytes, stream);
     return VG_OK;
 }

@@ -40,9 +40,12 @@ vg_status vg_gemm_learn(vg_device *device);
 /* VG_UNSUPPORTED where the library has no algorithm for it (an epilogue, a type). */
 vg_status vg_gemm_make(vg_device *device, const vg_gemm_shape *shape, vg_gemm **out);
 void vg_gemm_free(vg_gemm *gemm);
-/* Bytes of the work area that any product may use, one for each stream. */
+/* Bytes of the work area that a product uses, and that any product may use. Products that run at
+ * the same time must not share one. */
+size_t vg_gemm_needs(const vg_gemm *gemm);
 size_t vg_gemm_work_bytes(void);
-/* `c` is looked at where the shape adds, `bias` where its epilogue has one. */
+/* `work` has what it needs. `c` is looked at where the shape adds, `bias` where its epilogue has
+ * one. */
 vg_status vg_gemm_issue(const vg_gemm *gemm, cudaStream_t stream, void *work, const void *a,
                         const void *b, const void *c, void *d, void *bias);
 
