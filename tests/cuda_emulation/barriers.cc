@@ -125,8 +125,8 @@ static uint64_t result(emu_grid *grid, emu_thread *lanes, emu_thread *self, uint
     return lanes[from].value;
 }
 
-static void check_mask(emu_grid *grid, const emu_warp *warp, const emu_thread *lanes,
-                       emu_thread *self, uint32_t lane, emu_site site)
+static void check_mask(emu_grid *grid, const emu_warp *warp, emu_thread *self, uint32_t lane,
+                       emu_site site)
 {
     uint32_t mask = self->mask;
     if (!(mask >> lane & 1))
@@ -135,16 +135,46 @@ static void check_mask(emu_grid *grid, const emu_warp *warp, const emu_thread *l
         emu_report_at(grid, self, site,
                       "the mask %08x has lanes that have ended or are not in the block: %08x", mask,
                       mask & ~warp->alive);
-    uint32_t there = warp->arrived & mask;
-    if (!there && (warp->named & mask))
-        emu_report_at(grid, self, site, "the mask %08x, while others wait with another mask", mask);
-    if (!there)
-        return;
-    const emu_thread *other = &lanes[__builtin_ctz(there)];
-    if (other->mask != mask || other->kind != self->kind)
-        emu_report_at(grid, self, site,
-                      "the mask %08x, while lane %d waits with %08x or in another collective", mask,
-                      __builtin_ctz(there), other->mask);
+}
+
+/* Whether all of the mask are there now. Lanes that wait for one another must agree; one that waits
+ * for others may still come. */
+static bool all_there(emu_grid *grid, emu_warp *warp, const emu_thread *lanes, emu_thread *self,
+                      uint32_t lane, emu_site site)
+{
+    uint32_t mask = self->mask, here = 1u << lane;
+    if (!warp->arrived) {
+        warp->mask = mask;
+        warp->kind = self->kind;
+        warp->mixed = false;
+    }
+    warp->mixed = warp->mixed || warp->mask != mask || warp->kind != self->kind;
+    warp->arrived |= here;
+    if (!warp->mixed)
+        return (warp->arrived & mask) == mask;
+    uint32_t agree = here;
+    for (uint32_t rest = warp->arrived & mask & ~here; rest; rest &= rest - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(rest);
+        const emu_thread *other = &lanes[i];
+        if (!(other->mask & here))
+            continue;
+        if (other->mask != mask || other->kind != self->kind)
+            emu_report_at(grid, self, site,
+                          "the mask %08x, while lane %u waits for this one with %08x or in another "
+                          "collective",
+                          mask, i, other->mask);
+        agree |= 1u << i;
+    }
+    return agree == mask;
+}
+
+/* Whether a lane waits for this one. */
+static bool is_awaited(const emu_warp *warp, const emu_thread *lanes, uint32_t lane)
+{
+    for (uint32_t rest = warp->arrived; rest; rest &= rest - 1)
+        if (lanes[__builtin_ctz(rest)].mask >> lane & 1)
+            return true;
+    return false;
 }
 
 static const char *const at_warp[] = {"sync_warp", "shuffle", "shuffle_xor", "shuffle_down",
@@ -163,15 +193,13 @@ uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t a
     self->value = value;
     self->argument = argument;
     self->site = site;
-    check_mask(grid, warp, lanes, self, lane, site);
+    check_mask(grid, warp, self, lane, site);
     /* Only sync_warp() orders memory; a shuffle does not. */
     uint32_t lowest = (uint32_t)__builtin_ctz(mask);
     uint32_t sync = EMU_SYNC_LANE + index - lane + lowest, phase = warp->phase[lowest];
     if (kind == EMU_SYNC)
         emu_release(self->block, sync, phase);
-    warp->arrived |= 1u << lane;
-    warp->named |= mask;
-    if ((warp->arrived & mask) != mask) {
+    if (!all_there(grid, warp, lanes, self, lane, site)) {
         emu_wait(grid, at_warp[kind], site);
     } else {
         uint64_t results[32];
@@ -186,7 +214,6 @@ uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t a
                 emu_make_ready(grid, &lanes[i]);
         }
         warp->arrived &= ~mask;
-        warp->named &= ~mask;
         warp->phase[lowest]++;
         emu_step(grid);
     }
@@ -247,7 +274,7 @@ void emu_leave_barriers(emu_grid *grid, emu_thread *thread)
     if (thread->cluster_arrived || block->cluster->arrived)
         emu_report_at(grid, thread, nowhere,
                       "a thread ends while the cluster's barrier is not complete");
-    if (warp->named & bit)
+    if (is_awaited(warp, &block->threads[index - index % 32], index % 32))
         emu_report_at(grid, thread, nowhere, "a thread ends while lanes wait for it");
     warp->alive &= ~bit;
 }

@@ -35,11 +35,8 @@ struct emu_site {
     const char *file;
     int line;
 };
-#define EMU_SITE                                                                                   \
-    emu_site site = emu_site                                                                       \
-    {                                                                                              \
-        __builtin_FILE(), __builtin_LINE()                                                         \
-    }
+#define EMU_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+#define EMU_HERE (emu_site{file, line})
 
 enum emu_kind { EMU_SYNC, EMU_SHUFFLE, EMU_SHUFFLE_XOR, EMU_SHUFFLE_DOWN, EMU_BALLOT };
 
@@ -104,15 +101,15 @@ VG_DEVICE uint32_t warp_index(void)
 
 VG_DEVICE void sync_block(EMU_SITE)
 {
-    emu_sync_block(site);
+    emu_sync_block(EMU_HERE);
 }
 VG_DEVICE void sync_named(uint32_t barrier, uint32_t threads, EMU_SITE)
 {
-    emu_sync_named(barrier, threads, site);
+    emu_sync_named(barrier, threads, EMU_HERE);
 }
 VG_DEVICE void sync_warp(uint32_t mask, EMU_SITE)
 {
-    emu_collective(EMU_SYNC, mask, 0, 0, site);
+    emu_collective(EMU_SYNC, mask, 0, 0, EMU_HERE);
 }
 template <typename T>
 static inline T emu_exchange(emu_kind kind, uint32_t mask, T value, uint32_t argument,
@@ -127,51 +124,51 @@ static inline T emu_exchange(emu_kind kind, uint32_t mask, T value, uint32_t arg
 }
 template <typename T> VG_DEVICE T shuffle(uint32_t mask, T value, uint32_t lane, EMU_SITE)
 {
-    return emu_exchange(EMU_SHUFFLE, mask, value, lane, site);
+    return emu_exchange(EMU_SHUFFLE, mask, value, lane, EMU_HERE);
 }
 template <typename T> VG_DEVICE T shuffle_xor(uint32_t mask, T value, uint32_t bits, EMU_SITE)
 {
-    return emu_exchange(EMU_SHUFFLE_XOR, mask, value, bits, site);
+    return emu_exchange(EMU_SHUFFLE_XOR, mask, value, bits, EMU_HERE);
 }
 template <typename T> VG_DEVICE T shuffle_down(uint32_t mask, T value, uint32_t delta, EMU_SITE)
 {
-    return emu_exchange(EMU_SHUFFLE_DOWN, mask, value, delta, site);
+    return emu_exchange(EMU_SHUFFLE_DOWN, mask, value, delta, EMU_HERE);
 }
 VG_DEVICE uint32_t ballot(uint32_t mask, bool vote, EMU_SITE)
 {
-    return (uint32_t)emu_collective(EMU_BALLOT, mask, vote, 0, site);
+    return (uint32_t)emu_collective(EMU_BALLOT, mask, vote, 0, EMU_HERE);
 }
 
 /* The compiler's atomics, so that ThreadSanitizer knows what is released and acquired. */
 VG_DEVICE void store_release(uint32_t *at, uint32_t value, EMU_SITE)
 {
-    emu_word(at, "store_release", site);
+    emu_word(at, "store_release", EMU_HERE);
     __atomic_store_n(at, value, __ATOMIC_RELEASE);
     emu_word_written(at);
 }
 VG_DEVICE uint32_t load_acquire(const uint32_t *at, EMU_SITE)
 {
-    emu_word(at, "load_acquire", site);
+    emu_word(at, "load_acquire", EMU_HERE);
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
 VG_DEVICE void add_release(uint32_t *at, uint32_t value, EMU_SITE)
 {
-    emu_word(at, "add_release", site);
+    emu_word(at, "add_release", EMU_HERE);
     __atomic_fetch_add(at, value, __ATOMIC_RELEASE);
     emu_word_written(at);
 }
 VG_DEVICE uint32_t add_acq_rel(uint32_t *at, uint32_t value, EMU_SITE)
 {
-    emu_word(at, "add_acq_rel", site);
+    emu_word(at, "add_acq_rel", EMU_HERE);
     uint32_t before = __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
     emu_word_written(at);
     return before;
 }
 VG_DEVICE void wait_at_least(const uint32_t *at, uint32_t value, EMU_SITE)
 {
-    emu_word(at, "wait_at_least", site);
+    emu_word(at, "wait_at_least", EMU_HERE);
     while (__atomic_load_n(at, __ATOMIC_ACQUIRE) < value)
-        emu_word_wait(at, value, site);
+        emu_word_wait(at, value, EMU_HERE);
 }
 
 VG_DEVICE uint32_t cluster_rank(void)
@@ -184,28 +181,28 @@ VG_DEVICE uint32_t cluster_blocks(void)
 }
 VG_DEVICE void cluster_arrive(EMU_SITE)
 {
-    emu_cluster_arrive(site);
+    emu_cluster_arrive(EMU_HERE);
 }
 VG_DEVICE void cluster_wait(EMU_SITE)
 {
-    emu_cluster_wait(site);
+    emu_cluster_wait(EMU_HERE);
 }
 VG_DEVICE void sync_cluster(EMU_SITE)
 {
-    emu_cluster_arrive(site);
-    emu_cluster_wait(site);
+    emu_cluster_arrive(EMU_HERE);
+    emu_cluster_wait(EMU_HERE);
 }
 VG_DEVICE void remote_store(float *own, uint32_t rank, float value, EMU_SITE)
 {
-    *(float *)emu_remote(own, rank, "remote_store", site) = value;
+    *(float *)emu_remote(own, rank, "remote_store", EMU_HERE) = value;
 }
 VG_DEVICE float remote_load(const float *own, uint32_t rank, EMU_SITE)
 {
-    return *(const float *)emu_remote(own, rank, "remote_load", site);
+    return *(const float *)emu_remote(own, rank, "remote_load", EMU_HERE);
 }
 VG_DEVICE void mbar_init(uint64_t *bar, uint32_t arrivals, EMU_SITE)
 {
-    emu_mbar_init(bar, arrivals, site);
+    emu_mbar_init(bar, arrivals, EMU_HERE);
 }
 VG_DEVICE void mbar_init_fence(void)
 {
@@ -213,32 +210,32 @@ VG_DEVICE void mbar_init_fence(void)
 }
 VG_DEVICE void mbar_arrive(uint64_t *bar, EMU_SITE)
 {
-    emu_mbar_arrive(bar, emu_here->rank, 0, "mbar_arrive", site);
+    emu_mbar_arrive(bar, emu_here->rank, 0, "mbar_arrive", EMU_HERE);
 }
 VG_DEVICE void mbar_arrive_remote(uint64_t *own, uint32_t rank, EMU_SITE)
 {
-    emu_mbar_arrive(own, rank, 0, "mbar_arrive_remote", site);
+    emu_mbar_arrive(own, rank, 0, "mbar_arrive_remote", EMU_HERE);
 }
 VG_DEVICE void mbar_arrive_expect(uint64_t *bar, uint32_t bytes, EMU_SITE)
 {
-    emu_mbar_arrive(bar, emu_here->rank, bytes, "mbar_arrive_expect", site);
+    emu_mbar_arrive(bar, emu_here->rank, bytes, "mbar_arrive_expect", EMU_HERE);
 }
 VG_DEVICE void mbar_wait(uint64_t *bar, uint32_t parity, EMU_SITE)
 {
-    emu_mbar_wait(bar, parity, site);
+    emu_mbar_wait(bar, parity, EMU_HERE);
 }
 VG_DEVICE void remote_store_async(float *own, uint64_t *own_bar, uint32_t rank, float value,
                                   EMU_SITE)
 {
-    volatile float *target = (float *)emu_remote(own, rank, "remote_store_async", site);
+    volatile float *target = (float *)emu_remote(own, rank, "remote_store_async", EMU_HERE);
     /* The store lands later, from nowhere: to the sanitizers this thread writes, here. */
     *target = *target;
-    emu_store_async((float *)target, own_bar, rank, value, site);
+    emu_store_async((float *)target, own_bar, rank, value, EMU_HERE);
 }
 
 VG_DEVICE void copy_async(void *shared, const void *global, EMU_SITE)
 {
-    emu_copy_async(shared, global, site);
+    emu_copy_async(shared, global, EMU_HERE);
 }
 VG_DEVICE void copy_async_commit(void)
 {

@@ -41,10 +41,13 @@ struct emu_thread {
     uint32_t copy_count, copy_capacity, copy_group;
 };
 
-/* alive: lanes that have not ended; arrived: those that wait in a collective; named: the union of
- * their masks. phase: how often the collectives of masks with that lowest lane were complete. */
+/* alive: lanes that have not ended; arrived: those that wait in a collective. While all of them
+ * wait with one mask in one kind of it, that is `mask` and `kind`. phase: how often the collectives
+ * of masks with that lowest lane were complete. */
 struct emu_warp {
-    uint32_t alive, arrived, named;
+    uint32_t alive, arrived, mask;
+    emu_kind kind;
+    bool mixed;
     uint8_t phase[32];
 };
 

@@ -18,7 +18,7 @@ struct expectation {
     jmp_buf back;
     char *report;
     size_t size;
-    void *tsan; /* who expects it: a report may come from a stream */
+    void *identity; /* who expects it: a report may come from a stream */
 };
 static __thread expectation *expected;
 
@@ -88,9 +88,7 @@ static void add_waiting(text *to, const emu_grid *grid)
 {
     expectation *back = expected;
     expected = nullptr;
-#ifdef EMU_TSAN
-    __tsan_switch_to_fiber(back->tsan, EMU_TSAN_NO_SYNC);
-#endif
+    emu_identity_switch(back->identity);
     longjmp(back->back, 1);
 }
 
@@ -130,9 +128,7 @@ bool emu_expect(void (*body)(void *context), void *context, char *report, size_t
     mine.size = size;
     if (size)
         report[0] = '\0';
-#ifdef EMU_TSAN
-    mine.tsan = __tsan_get_current_fiber();
-#endif
+    mine.identity = emu_identity_now();
     if (setjmp(mine.back))
         return true;
     expected = &mine;

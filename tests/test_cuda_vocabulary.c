@@ -1,0 +1,430 @@
+/* Every word of device.cuh, in a kernel of its own or two: what it gives. On a GPU these are the
+ * tests of its PTX, in the emulation those of the emulation. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "cuda_kernels/vocabulary.h"
+
+#ifdef VG_CUDA_EMULATED
+#include "emulation.h"
+#endif
+
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INPUTS = 4096, OUT_BYTES = 65536, WORDS = 64 };
+
+/* One launch and what it left. Threads and blocks; cluster 0: none. */
+typedef struct trial {
+    const char *name;
+    vocabulary_kernel kernel;
+    uint32_t blocks, threads, cluster, rounds;
+    size_t dynamic;
+    bool cooperative;
+    void (*check)(const struct trial *trial, const float *in, const void *out,
+                  const uint32_t *words);
+} trial;
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static void same(const trial *t, const char *what, uint64_t index, double got, double expected)
+{
+    if (got != expected && !(isnan(got) && isnan(expected)))
+        fail_msg("%s: %s [%llu]: %.9g, expected %.9g", t->name, what, (unsigned long long)index,
+                 got, expected);
+}
+
+static void check_indexes(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)in, (void)words;
+    const uint32_t *got = out, width = t->cluster ? t->cluster : 1;
+    for (uint32_t b = 0; b < t->blocks; b++)
+        for (uint32_t i = 0; i < t->threads; i++, got += 8) {
+            const uint32_t expected[8] = {i,      t->threads, b,         t->blocks,
+                                          i % 32, i / 32,     b % width, width};
+            for (uint32_t k = 0; k < 8; k++)
+                same(t, "index", k, got[k], expected[k]);
+        }
+}
+
+static void check_shared(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t n = t->threads;
+    for (uint32_t i = 0; i < n; i++) {
+        same(t, "static", i, got[i], in[n - 1 - i]);
+        same(t, "dynamic", i, got[n + i], 2 * in[(i + 1) % n]);
+        same(t, "alignment", i, got[2 * n + i], 0);
+    }
+}
+
+static void check_named(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t half = t->threads / 2;
+    for (uint32_t i = 0; i < t->threads; i++) {
+        const uint32_t part = i / half, moved = t->rounds + 3 * part;
+        same(t, "named", i, got[i], in[part * half + (i + moved) % half]);
+    }
+}
+
+static int64_t value_of(uint32_t type, uint32_t lane)
+{
+    const int64_t values[6] = {2 * lane + 1,
+                               2 * lane + 1,
+                               -(int64_t)lane,
+                               0xf0000000 + (int64_t)lane,
+                               -((int64_t)1 << 40) - lane,
+                               ((int64_t)1 << 62) + lane};
+    return values[type];
+}
+
+static void check_warp(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)in, (void)words;
+    const int64_t *got = out;
+    for (uint32_t type = 0; type < 6; type++)
+        for (uint32_t lane = 0; lane < 32; lane++) {
+            const uint32_t from[3] = {(lane + 5) % 32, lane ^ 9, lane + 7 < 32 ? lane + 7 : lane};
+            for (uint32_t k = 0; k < 3; k++)
+                if (got[(type * 3 + k) * 32 + lane] != value_of(type, from[k]))
+                    fail_msg("%s: type %u, exchange %u, lane %u: %lld, expected %lld", t->name,
+                             type, k, lane, (long long)got[(type * 3 + k) * 32 + lane],
+                             (long long)value_of(type, from[k]));
+        }
+}
+
+static void check_masks(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)in, (void)words;
+    const uint32_t *got = out;
+    uint32_t thirds = 0, fifths = 0, sevenths = 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        thirds |= (uint32_t)(i < 16 && i % 3 == 0) << i;
+        fifths |= (uint32_t)(i >= 16 && i % 5 == 0) << i;
+        sevenths |= (uint32_t)(i % 7 == 1) << i;
+    }
+    for (uint32_t i = 0; i < 32; i++) {
+        const uint32_t other = i ^ (i < 16 ? 3u : 6u);
+        same(t, "ballot of a half", i, got[i], i < 16 ? thirds : fifths);
+        same(t, "shuffle_xor", i, got[32 + i], other * other);
+        same(t, "shuffle_down", i, got[64 + i], i % 16 < 12 ? i + 104 : 0);
+        same(t, "sync_warp", i, got[96 + i], (i ^ 1) + 7);
+        same(t, "ballot", i, got[128 + i], sevenths);
+    }
+}
+
+static uint16_t narrow(float x)
+{
+    const uint32_t bits = bits_of(x);
+    if (isnan(x))
+        return (uint16_t)((bits | 0x400000) >> 16);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float widen(uint16_t bits)
+{
+    const uint32_t wide = (uint32_t)bits << 16;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    return x;
+}
+
+/* To nearest, ties away from zero. */
+static float tf32(float x)
+{
+    if (!isfinite(x))
+        return x;
+    uint32_t bits = (bits_of(x) + 0x1000) & ~0x1fffu;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* NaN for NaN; a conversion may choose its payload. */
+static void same_bits(const trial *t, const char *what, uint64_t i, uint32_t got, float expected)
+{
+    float value;
+    memcpy(&value, &got, sizeof value);
+    if (got != bits_of(expected) && !(isnan(value) && isnan(expected)))
+        fail_msg("%s: %s [%llu]: %08x (%.9g), expected %08x (%.9g)", t->name, what,
+                 (unsigned long long)i, got, (double)value, bits_of(expected), (double)expected);
+}
+
+static void check_numbers(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    static const float table[4] = {1, -2, 0.5f, 1e30f};
+    const uint32_t *got = out, n = t->threads;
+    for (uint32_t i = 0; i < n; i++) {
+        const float x = in[i], square = x * x;
+        same_bits(t, "float_bits", i, got[i], x);
+        same_bits(t, "bits_float", i, got[n + i], -x);
+        same_bits(t, "round_tf32", i, got[2 * n + i], tf32(x));
+        same_bits(t, "round_once", i, got[3 * n + i], (float)((double)x * (1 + 0x1p-30)));
+        same_bits(t, "from_float", i, got[4 * n + i] << 16, widen(narrow(x)));
+        same_bits(t, "to_float", i, got[5 * n + i], widen(narrow(x)));
+        same_bits(t, "fmaf", i, got[6 * n + i], fmaf(x, x, -0.7f));
+        same_bits(t, "constant, no fma", i, got[7 * n + i], square + table[i % 4]);
+    }
+}
+
+static void check_packs(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const uint16_t *got = out;
+    const float *wide = (const float *)out + 2 * t->threads;
+    for (uint32_t i = 0; i < 4 * t->threads; i++) {
+        same_bits(t, "store_pack", i, (uint32_t)got[i] << 16, widen(narrow(in[i])));
+        same_bits(t, "load_pack", i, bits_of(wide[i]), widen(narrow(in[i])));
+    }
+}
+
+static void check_flag(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    const float *got = out;
+    same(t, "the flag", 0, words[1], 5);
+    for (uint32_t i = 0; i < t->threads; i++)
+        same(t, "seen after the flag", i, got[t->threads + i], 3 * in[(i + 1) % t->threads]);
+}
+
+static void check_grid_barrier(const trial *t, const float *in, const void *out,
+                               const uint32_t *words)
+{
+    const float *got = out;
+    const uint32_t n = t->blocks * t->threads;
+    same(t, "the count", 0, words[0], t->rounds * t->blocks);
+    for (uint32_t i = 0; i < n; i++)
+        same(t, "seen after the barrier", i, got[t->rounds % 2 * n + i],
+             in[(i + t->rounds * t->threads) % n]);
+}
+
+static void check_add(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)in;
+    const uint32_t *got = out, n = t->blocks * t->threads;
+    bool seen[INPUTS] = {false};
+    same(t, "the sum", 0, words[0], 3 * n);
+    for (uint32_t i = 0; i < n; i++) {
+        if (got[i] % 3 || got[i] / 3 >= n || seen[got[i] / 3])
+            fail_msg("%s: thread %u found %u", t->name, i, got[i]);
+        seen[got[i] / 3] = true;
+    }
+}
+
+static void check_copy(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t n = t->threads;
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        const uint32_t from = i < n ? n - 1 - i : 3 * n - 1 - i;
+        for (uint32_t k = 0; k < 4; k++)
+            same(t, "copied", 4 * i + k, got[4 * i + k], in[4 * from + k]);
+    }
+}
+
+/* The thread of the grid whose place in its block is i's, in the block `by` ranks on. */
+static uint32_t on(const trial *t, uint32_t i, uint32_t by)
+{
+    const uint32_t block = i / t->threads, rank = block % t->cluster;
+    return (block - rank + (rank + by) % t->cluster) * t->threads + i % t->threads;
+}
+
+static void check_cluster(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t n = t->blocks * t->threads;
+    for (uint32_t i = 0; i < n; i++) {
+        same(t, "remote_store", i, got[i], in[on(t, i, t->cluster - 1)]);
+        same(t, "remote_load", i, got[n + i], 2 * in[on(t, i, 1)]);
+    }
+}
+
+static void check_mbar(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t n = t->threads;
+    for (uint32_t i = 0; i < t->blocks * n; i++)
+        same(t, "seen after mbar_wait", i, got[i], in[i / n * n + (i + t->rounds) % n]);
+}
+
+static void check_mbar_remote(const trial *t, const float *in, const void *out,
+                              const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    for (uint32_t b = 0; b < t->blocks; b++)
+        for (uint32_t i = 0; i < t->threads; i++) {
+            const bool given = b % t->cluster == 0 && i < t->cluster;
+            same(t, "arrived", b * t->threads + i, got[b * t->threads + i], given ? in[b + i] : 0);
+        }
+}
+
+static void check_async(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)words;
+    const float *got = out;
+    const uint32_t back = (t->cluster - 1) * t->rounds % t->cluster;
+    for (uint32_t i = 0; i < t->blocks * t->threads; i++) {
+        float expected = in[on(t, i, back)];
+        for (uint32_t r = 0; r < t->rounds; r++)
+            expected += 1;
+        same(t, "remote_store_async", i, got[i], expected);
+    }
+}
+
+static const trial trials[] = {
+    {"indexes", VOCABULARY_INDEXES, 5, 70, 0, 0, 0, false, check_indexes},
+    {"indexes of a cluster", VOCABULARY_INDEXES, 8, 70, 4, 0, 0, false, check_indexes},
+    {"shared memory", VOCABULARY_SHARED, 1, 96, 0, 0, 96 * 4, false, check_shared},
+    {"named barriers", VOCABULARY_NAMED, 1, 128, 0, 4, 0, false, check_named},
+    {"shuffles", VOCABULARY_WARP, 1, 32, 0, 0, 0, false, check_warp},
+    {"masks", VOCABULARY_MASKS, 1, 32, 0, 0, 0, false, check_masks},
+    {"numbers", VOCABULARY_NUMBERS, 1, 128, 0, 0, 0, false, check_numbers},
+    {"packs", VOCABULARY_PACKS, 1, 128, 0, 0, 0, false, check_packs},
+    {"a flag", VOCABULARY_FLAG, 2, 128, 0, 0, 0, true, check_flag},
+    {"a barrier of the grid", VOCABULARY_GRID_BARRIER, 4, 128, 0, 5, 0, true, check_grid_barrier},
+    {"add_acq_rel", VOCABULARY_ADD, 7, 100, 0, 0, 0, false, check_add},
+    {"copy_async", VOCABULARY_COPY, 1, 128, 0, 0, 0, false, check_copy},
+    {"remote store and load", VOCABULARY_CLUSTER, 8, 64, 4, 0, 0, false, check_cluster},
+    {"mbarrier", VOCABULARY_MBAR, 2, 128, 2, 5, 0, false, check_mbar},
+    {"a remote mbarrier", VOCABULARY_MBAR_REMOTE, 8, 32, 8, 0, 0, false, check_mbar_remote},
+    {"asynchronous stores", VOCABULARY_ASYNC, 8, 64, 4, 6, 0, false, check_async},
+};
+
+static void ok(const trial *t, cudaError_t error, const char *call)
+{
+    if (error)
+        fail_msg("%s: %s: %s", t->name, call, cudaGetErrorString(error));
+}
+#define OK(call) ok(t, (call), #call)
+
+static void launch(const trial *t, cudaStream_t stream, vocabulary_args args)
+{
+    cudaLaunchAttribute attributes[2];
+    memset(attributes, 0, sizeof attributes);
+    unsigned count = 0;
+    if (t->cooperative) {
+        attributes[count].id = cudaLaunchAttributeCooperative;
+        attributes[count++].val.cooperative = 1;
+    }
+    if (t->cluster) {
+        attributes[count].id = cudaLaunchAttributeClusterDimension;
+        attributes[count].val.clusterDim.x = t->cluster;
+        attributes[count].val.clusterDim.y = 1;
+        attributes[count++].val.clusterDim.z = 1;
+    }
+    const cudaLaunchConfig_t config = {.gridDim = {t->blocks, 1, 1},
+                                       .blockDim = {t->threads, 1, 1},
+                                       .dynamicSmemBytes = t->dynamic,
+                                       .stream = stream,
+                                       .attrs = attributes,
+                                       .numAttrs = count};
+    void *arguments[] = {&args};
+    OK(cudaLaunchKernelExC(&config, vocabulary(t->kernel).function, arguments));
+    OK(cudaStreamSynchronize(stream));
+}
+
+static void fill(float *in)
+{
+    static const float special[] = {0,
+                                    -0.f,
+                                    INFINITY,
+                                    -INFINITY,
+                                    NAN,
+                                    0x1p-149f,
+                                    -0x1.fffffep-127f,
+                                    0x1.fffffep127f,
+                                    0x1.000ffep0f,
+                                    0x1.001p0f,
+                                    -0x1.003p3f,
+                                    0x1.018p0f,
+                                    0x1.008p0f};
+    for (uint32_t i = 0; i < INPUTS; i++)
+        in[i] = (float)i * 0.37109375f - 700;
+    memcpy(in, special, sizeof special);
+}
+
+static void run(const trial *t)
+{
+    static float in[INPUTS];
+    static _Alignas(16) unsigned char out[OUT_BYTES];
+    uint32_t words[WORDS] = {0};
+    cudaStream_t stream;
+    vocabulary_args args = {.rounds = t->rounds};
+    void *device_in, *device_words;
+    fill(in);
+    memset(out, 0, sizeof out);
+    OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    OK(cudaMalloc(&device_in, sizeof in));
+    OK(cudaMalloc(&args.out, sizeof out));
+    OK(cudaMalloc(&device_words, sizeof words));
+    args.in = device_in;
+    args.words = device_words;
+    OK(cudaMemcpy(device_in, in, sizeof in, cudaMemcpyHostToDevice));
+    OK(cudaMemcpy(args.out, out, sizeof out, cudaMemcpyHostToDevice));
+    OK(cudaMemcpy(device_words, words, sizeof words, cudaMemcpyHostToDevice));
+    launch(t, stream, args);
+    OK(cudaMemcpy(out, args.out, sizeof out, cudaMemcpyDeviceToHost));
+    OK(cudaMemcpy(words, device_words, sizeof words, cudaMemcpyDeviceToHost));
+    t->check(t, in, out, words);
+    OK(cudaFree(device_in));
+    OK(cudaFree(args.out));
+    OK(cudaFree(device_words));
+    OK(cudaStreamDestroy(stream));
+}
+
+static void run_all(void)
+{
+    struct cudaDeviceProp chip;
+    assert_int_equal(cudaGetDeviceProperties(&chip, 0), cudaSuccess);
+    for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
+        if (chip.major >= 9 || (!trials[i].cluster && trials[i].kernel < VOCABULARY_CLUSTER))
+            run(&trials[i]);
+}
+
+static void every_word(void **state)
+{
+    (void)state;
+#ifdef VG_CUDA_EMULATED
+    for (int policy = 0; policy < EMU_POLICY_COUNT; policy++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            emu_settings settings = emu_defaults();
+            settings.policy = (emu_policy)policy;
+            settings.seed = seed;
+            emu_reset(&settings);
+            run_all();
+        }
+    assert_int_equal(emu_reset(NULL), 0);
+#else
+    run_all();
+#endif
+}
+
+int main(void)
+{
+    int devices = 0;
+    const cudaError_t error = cudaGetDeviceCount(&devices);
+    if (error || !devices) {
+        printf("skipped: no CUDA device: %s\n", cudaGetErrorString(error));
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_word)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
