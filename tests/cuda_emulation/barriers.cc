@@ -48,7 +48,7 @@ void emu_sync_block(emu_site site)
     emu_block *block = self->block;
     emu_barrier *barrier = &block->barriers[0];
     if (block->live < block->count)
-        emu_report_at(grid, self, site, "sync_block after %u of the block's %u threads have ended",
+        emu_report_at(grid, self, site, "sync_block, but %u of the block's %u threads have ended",
                       block->count - block->live, block->count);
     if (barrier->arrived && !same_site(barrier->site, site))
         emu_report_at(grid, self, site, "sync_block, while others of the block are at another");
@@ -133,8 +133,8 @@ static void check_mask(emu_grid *grid, const emu_warp *warp, emu_thread *self, u
         emu_report_at(grid, self, site, "lane %u is not in its own mask %08x", lane, mask);
     if (mask & ~warp->alive)
         emu_report_at(grid, self, site,
-                      "the mask %08x has lanes that have ended or are not in the block: %08x", mask,
-                      mask & ~warp->alive);
+                      "the mask %08x has lanes which have ended or are not in the block: %08x",
+                      mask, mask & ~warp->alive);
 }
 
 /* Whether all of the mask are there now. Lanes that wait for one another must agree; one that waits
@@ -231,7 +231,7 @@ void emu_cluster_arrive(emu_site site)
     if (self->cluster_arrived)
         emu_report_at(grid, self, site, "cluster_arrive twice without cluster_wait");
     if (cluster->live < threads)
-        emu_report_at(grid, self, site, "cluster_arrive after a thread of the cluster has ended");
+        emu_report_at(grid, self, site, "cluster_arrive, but threads of the cluster have ended");
     self->cluster_arrived = true;
     self->cluster_phase = cluster->phase;
     emu_release(cluster->first, EMU_SYNC_CLUSTER, cluster->phase);
@@ -270,12 +270,13 @@ void emu_leave_barriers(emu_grid *grid, emu_thread *thread)
     emu_site nowhere = {nullptr, 0};
     if (block->barriers[0].arrived)
         emu_report_at(grid, thread, nowhere,
-                      "a thread ends while others wait for it in sync_block");
+                      "a thread has ended, but others of the block wait in sync_block");
     if (thread->cluster_arrived || block->cluster->arrived)
         emu_report_at(grid, thread, nowhere,
-                      "a thread ends while the cluster's barrier is not complete");
+                      "a thread has ended, but the cluster's barrier is not complete");
     if (is_awaited(warp, &block->threads[index - index % 32], index % 32))
-        emu_report_at(grid, thread, nowhere, "a thread ends while lanes wait for it");
+        emu_report_at(grid, thread, nowhere,
+                      "a thread has ended, but lanes of its warp wait for it");
     warp->alive &= ~bit;
 }
 

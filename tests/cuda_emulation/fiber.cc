@@ -17,10 +17,9 @@ extern "C" void AnnotateIgnoreWritesEnd(const char *file, int line);
 
 enum { GUARD = 4096, STACK = 65536, SLAB = 32, GUARDED = 24576 };
 
-/* Given back to the system when the host thread ends. */
+/* At the beginning of its own memory; given back to the system when the host thread ends. */
 struct slab {
     slab *next;
-    char *memory;
     size_t bytes;
 };
 struct pool {
@@ -32,16 +31,30 @@ struct pool {
         while (slabs) {
             slab *gone = slabs;
             slabs = gone->next;
-            munmap(gone->memory, gone->bytes);
-            free_slab(gone);
+            munmap(gone, gone->bytes);
         }
-    }
-    static void free_slab(slab *gone)
-    {
-        ::free(gone);
     }
 };
 static thread_local pool stacks;
+
+/* Fresh pages, at a place of the system's choice or, not null, where others were. To
+ * ThreadSanitizer no one has touched them. */
+static char *map(void *at, size_t bytes)
+{
+#ifdef EMU_TSAN
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+    void *memory = mmap(at, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED : 0), -1, 0);
+#ifdef EMU_TSAN
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+#endif
+    if (memory == MAP_FAILED) {
+        fprintf(stderr, "emulation: no memory for another stack after %zu\n", stacks.stacks);
+        abort();
+    }
+    return (char *)memory;
+}
 
 #if defined(__x86_64__)
 /* void emu_switch(void **save, void *to): what a call preserves goes onto the stack. */
@@ -104,20 +117,14 @@ static void prepare(emu_stack *stack, void (*entry)(void))
 
 static void grow(void)
 {
-    size_t each = GUARD + STACK;
-    slab *made = (slab *)malloc(sizeof *made);
-    char *memory = (char *)mmap(nullptr, SLAB * each, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (!made || memory == MAP_FAILED) {
-        fprintf(stderr, "emulation: no memory for another %d stacks after %zu\n", SLAB,
-                stacks.stacks);
-        abort();
-    }
-    madvise(memory, SLAB * each, MADV_NOHUGEPAGE);
-    *made = slab{stacks.slabs, memory, SLAB * each};
+    size_t each = GUARD + STACK, bytes = GUARD + SLAB * each;
+    char *memory = map(nullptr, bytes);
+    madvise(memory, bytes, MADV_NOHUGEPAGE);
+    slab *made = (slab *)(void *)memory;
+    *made = slab{stacks.slabs, bytes};
     stacks.slabs = made;
     for (size_t i = SLAB; i-- > 0;) {
-        char *bottom = memory + i * each + GUARD;
+        char *bottom = memory + 2 * GUARD + i * each;
         /* A process may have some 65,000 mappings. */
         if (stacks.stacks < GUARDED)
             mprotect(bottom - GUARD, GUARD, PROT_NONE);
@@ -133,12 +140,7 @@ static void grow(void)
 static void forget(emu_stack *stack)
 {
     emu_stack kept = *stack;
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-    void *again = mmap(kept.bottom, kept.bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-    if (again == MAP_FAILED)
-        abort();
+    map(kept.bottom, kept.bytes);
     *stack = kept;
 }
 #endif

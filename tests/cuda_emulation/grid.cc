@@ -216,6 +216,9 @@ void emu_drop(emu_grid *grid)
             end_cluster(grid, &grid->clusters[c]);
     emu_now = nullptr;
     emu_grid_acquire(grid, EMU_LAUNCH_ENDS);
+    for (uint32_t i = 0; i < grid->store_count; i++)
+        emu_free(grid->stores[i].parcel);
+    emu_identity_give(grid, grid->courier, true);
     emu_free(grid->stores);
     emu_free(grid->args);
     emu_free(grid->sync);
@@ -267,6 +270,7 @@ void emu_run(const emu_launch *launch)
     grid.sync = (char *)emu_allocate(16, 2);
     memcpy(grid.args, launch->args, bytes);
     grid.host_identity = emu_identity_now();
+    grid.courier = emu_identity_take(&grid);
     emu_grid_release(&grid, EMU_LAUNCH_BEGINS);
     plan_order(&grid);
     make_state(&grid);

@@ -101,6 +101,7 @@ struct emu_block {
 struct emu_store {
     float *target;
     emu_mbarrier *bar;
+    void *parcel;
     float value;
 };
 
@@ -113,7 +114,7 @@ struct emu_grid {
     uint64_t random, number;
     bool steps; /* operations that do not wait let others run, now and then */
     emu_stack host;
-    void *host_identity;
+    void *host_identity, *courier;
     emu_thread *self; /* runs; null: the host */
     bool aborted;
     char ended; /* what ThreadSanitizer knows the end of a thread by */
@@ -204,6 +205,14 @@ void *emu_identity_take(emu_grid *grid);
 void emu_identity_give(emu_grid *grid, void *identity, bool ended);
 void *emu_identity_now(void);
 void emu_identity_switch(void *identity);
+/* Goes on as `to`, after all that `from` has done. */
+void emu_identity_join(void *from, void *to);
+/* From here to there nothing that this thread does is looked at. */
+void emu_unwatched(bool begin);
+/* What this thread has done so far is on its way, and later arrives at a barrier. */
+void *emu_parcel_sent(void);
+void emu_parcel_arrives(emu_grid *grid, void *parcel, const emu_block *block, uint32_t what,
+                        uint32_t phase);
 /* What the emulation does to a mbarrier's word. */
 void emu_word_touched(uint64_t *bar, bool written);
 

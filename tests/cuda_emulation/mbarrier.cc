@@ -135,10 +135,6 @@ void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float valu
     emu_grid *grid = emu_now;
     emu_block *block = emu_block_of_rank(grid, rank, "remote_store_async", site);
     emu_mbarrier *bar = find(grid, block, own_bar, "remote_store_async", site);
-    /* What the store has written is seen by whoever waits for the barrier: this phase or, where
-     * this one ends before the store lands, the next. */
-    emu_release(bar->block, EMU_SYNC_MBARRIER + number_of(bar), 0);
-    emu_release(bar->block, EMU_SYNC_MBARRIER + number_of(bar), 1);
     if (grid->store_count == grid->store_capacity) {
         uint32_t capacity = grid->store_capacity ? 2 * grid->store_capacity : 256;
         emu_store *stores = (emu_store *)emu_allocate(16, capacity * sizeof *stores);
@@ -148,7 +144,7 @@ void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float valu
         grid->stores = stores;
         grid->store_capacity = capacity;
     }
-    grid->stores[grid->store_count++] = emu_store{target, bar, value};
+    grid->stores[grid->store_count++] = emu_store{target, bar, emu_parcel_sent(), value};
 }
 
 bool emu_store_land(emu_grid *grid)
@@ -163,6 +159,8 @@ bool emu_store_land(emu_grid *grid)
     grid->store_count--;
     emu_mbarrier *bar = store.bar;
     *store.target = store.value;
+    emu_parcel_arrives(grid, store.parcel, bar->block, EMU_SYNC_MBARRIER + number_of(bar),
+                       bar->phase);
     bar->bytes -= (int32_t)sizeof(float);
     if (bar->bytes < -MOST_BYTES)
         emu_report_at(grid, nullptr, emu_site{nullptr, 0},

@@ -77,6 +77,7 @@ static void add_waiting(text *to, const emu_grid *grid)
     }
     if (expected->size)
         snprintf(expected->report, expected->size, "%s", report->at);
+    emu_unwatched(false);
     if (grid && grid->self)
         emu_abandon(grid);
     if (grid)
@@ -88,7 +89,7 @@ static void add_waiting(text *to, const emu_grid *grid)
 {
     expectation *back = expected;
     expected = nullptr;
-    emu_identity_switch(back->identity);
+    emu_identity_join(emu_identity_now(), back->identity);
     longjmp(back->back, 1);
 }
 
@@ -96,6 +97,7 @@ static void add_waiting(text *to, const emu_grid *grid)
 {
     static __thread char memory[REPORT];
     text report = {memory, sizeof memory, 0};
+    emu_unwatched(true);
     va_list list;
     va_start(list, format);
     add_list(&report, format, list);
@@ -108,6 +110,7 @@ static void add_waiting(text *to, const emu_grid *grid)
 {
     static __thread char memory[REPORT];
     text report = {memory, sizeof memory, 0};
+    emu_unwatched(true);
     add(&report, "%s: ", grid->launch.kernel->name);
     va_list list;
     va_start(list, format);

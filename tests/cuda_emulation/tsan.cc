@@ -22,8 +22,7 @@ void AnnotateIgnoreWritesEnd(const char *file, int line);
 
 enum { NO_SYNC = 1, MOST_IDENTITIES = 2048 };
 
-/* Its allocator takes whoever allocates for one that writes, and what is fresh for forgotten. */
-static void ignore(bool begin)
+void emu_unwatched(bool begin)
 {
     if (begin) {
         AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
@@ -34,17 +33,18 @@ static void ignore(bool begin)
     }
 }
 #else
-static void ignore(bool)
+void emu_unwatched(bool)
 {
 }
 #endif
 
+/* Its allocator takes whoever allocates for one that writes, and what is fresh for forgotten. */
 void *emu_allocate(size_t align, size_t bytes)
 {
     void *memory = nullptr;
-    ignore(true);
+    emu_unwatched(true);
     bool failed = posix_memalign(&memory, align < 16 ? 16 : align, bytes);
-    ignore(false);
+    emu_unwatched(false);
     if (failed)
         emu_report("the emulation has no memory for another %zu bytes", bytes);
     return memory;
@@ -52,9 +52,9 @@ void *emu_allocate(size_t align, size_t bytes)
 
 void emu_free(void *memory)
 {
-    ignore(true);
+    emu_unwatched(true);
     free(memory);
-    ignore(false);
+    emu_unwatched(false);
 }
 
 #ifdef EMU_TSAN
@@ -101,6 +101,15 @@ struct identity {
 static __thread identity *first, *last, *spare;
 static __thread uint32_t identities;
 
+void emu_identity_join(void *from, void *to)
+{
+    char sync;
+    __tsan_switch_to_fiber(from, NO_SYNC);
+    __tsan_release(&sync);
+    __tsan_switch_to_fiber(to, NO_SYNC);
+    __tsan_acquire(&sync);
+}
+
 void *emu_identity_take(emu_grid *grid)
 {
     identity **at = &first, *before = nullptr;
@@ -126,6 +135,8 @@ void *emu_identity_take(emu_grid *grid)
 void emu_identity_give(emu_grid *grid, void *fiber, bool ended)
 {
     if (!ended) {
+        /* The launch ends here for a thread that was abandoned. */
+        emu_identity_join(fiber, __tsan_get_current_fiber());
         identities--;
         __tsan_destroy_fiber(fiber);
         return;
@@ -151,6 +162,25 @@ void *emu_identity_now(void)
 void emu_identity_switch(void *identity)
 {
     __tsan_switch_to_fiber(identity, NO_SYNC);
+}
+
+void *emu_parcel_sent(void)
+{
+    void *parcel = emu_allocate(16, 16);
+    __tsan_release(parcel);
+    return parcel;
+}
+
+/* What is released is the courier's own time, so that of all parcels before and none to come. */
+void emu_parcel_arrives(emu_grid *grid, void *parcel, const emu_block *block, uint32_t what,
+                        uint32_t phase)
+{
+    void *here = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(grid->courier, NO_SYNC);
+    __tsan_acquire(parcel);
+    emu_release(block, what, phase);
+    __tsan_switch_to_fiber(here, NO_SYNC);
+    emu_free(parcel);
 }
 
 /* Making it is a write, using it a read: a use that the making does not precede is a race. */
@@ -187,11 +217,21 @@ void *emu_identity_take(emu_grid *)
 void emu_identity_give(emu_grid *, void *, bool)
 {
 }
+void emu_identity_join(void *, void *)
+{
+}
 void *emu_identity_now(void)
 {
     return nullptr;
 }
 void emu_identity_switch(void *)
+{
+}
+void *emu_parcel_sent(void)
+{
+    return nullptr;
+}
+void emu_parcel_arrives(emu_grid *, void *, const emu_block *, uint32_t, uint32_t)
 {
 }
 void emu_word_touched(uint64_t *, bool)
