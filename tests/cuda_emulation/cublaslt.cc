@@ -445,7 +445,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                  0,
                  *(const float *)alpha,
                  *(const float *)beta,
-                 true};
+                 emu_current()->quirks};
     algorithm chosen;
     memcpy(&chosen, algo->data, sizeof chosen);
     if (handle->device != emu::current_device() || !conforms(p.desc, p.a, p.b, p.c, p.d))
@@ -459,7 +459,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
     p.work_bytes = chosen.workspace;
-    p.relu_keeps_nan = emu_current()->seed % 2 == 0;
     return status_of(emu::issue(stream, call_, [p] { emu::multiply(p); }));
 }
 

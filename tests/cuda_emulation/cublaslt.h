@@ -42,7 +42,7 @@ struct product {
     void *at_d, *work;
     uint64_t work_bytes;
     float alpha, beta;
-    bool relu_keeps_nan;
+    uint32_t quirks; /* of emulation.h */
 };
 
 inline uint64_t product_m(const product_desc &desc, const layout &a)

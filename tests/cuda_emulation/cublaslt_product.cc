@@ -2,6 +2,9 @@
  * runs of k that are then added, the order depending on k alone. */
 #include "cublaslt.h"
 
+#include "emulation.h"
+
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -32,9 +35,16 @@ uint32_t rounded(float value, uint32_t dropped)
     return (bits + half + (bits >> dropped & 1u)) & ~((1u << dropped) - 1);
 }
 
-float as_tf32(float value)
+/* A number as a product takes it, or leaves it. */
+float taken(float value, bool tf32, uint32_t quirks)
 {
-    uint32_t bits = rounded(value, 13);
+    uint32_t bits;
+    if (quirks & EMU_FLUSHES_SUBNORMALS && std::fpclassify(value) == FP_SUBNORMAL)
+        return std::copysign(0.0f, value);
+    if (!tf32)
+        return value;
+    memcpy(&bits, &value, sizeof bits);
+    bits = quirks & EMU_TF32_TRUNCATES ? bits & ~0x1fffu : rounded(value, 13);
     memcpy(&value, &bits, sizeof value);
     return value;
 }
@@ -57,14 +67,14 @@ void write(void *at, int32_t type, uint64_t index, float value)
 /* op(A) by rows, or op(B) by columns: `count` vectors of k, side by side. `along`: the elements of
  * a vector are neighbours in memory. */
 std::vector<float> gather(const void *at, const layout &l, uint64_t count, uint64_t k, bool along,
-                          bool tf32)
+                          bool tf32, uint32_t quirks)
 {
     std::vector<float> out(count * k);
     uint64_t ld = (uint64_t)l.ld;
     for (uint64_t i = 0; i < count; i++)
         for (uint64_t x = 0; x < k; x++) {
             float value = read(at, l.type, along ? i * ld + x : x * ld + i);
-            out[i * k + x] = tf32 ? as_tf32(value) : value;
+            out[i * k + x] = taken(value, tf32, quirks);
         }
     return out;
 }
@@ -112,8 +122,10 @@ void multiply(const product &p)
     uint64_t m = product_m(p.desc, p.a), n = product_n(p.desc, p.b), k = product_k(p.desc, p.a);
     bool tf32 = p.desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     uint32_t epilogue = p.desc.epilogue;
-    std::vector<float> a = gather(p.at_a, p.a, m, k, p.desc.transpose_a != CUBLAS_OP_N, tf32);
-    std::vector<float> b = gather(p.at_b, p.b, n, k, p.desc.transpose_b == CUBLAS_OP_N, tf32);
+    std::vector<float> a =
+        gather(p.at_a, p.a, m, k, p.desc.transpose_a != CUBLAS_OP_N, tf32, p.quirks);
+    std::vector<float> b =
+        gather(p.at_b, p.b, n, k, p.desc.transpose_b == CUBLAS_OP_N, tf32, p.quirks);
     /* An algorithm does as it likes with its work area. */
     if (p.work_bytes)
         memset(p.work, 0xff, p.work_bytes);
@@ -126,8 +138,8 @@ void multiply(const product &p)
             if (epilogue & CUBLASLT_EPILOGUE_BIAS)
                 value += read(p.desc.bias, bias_type, i);
             if (epilogue & CUBLASLT_EPILOGUE_RELU)
-                value = relu(value, p.relu_keeps_nan);
-            write(p.at_d, p.d.type, j * (uint64_t)p.d.ld + i, value);
+                value = relu(value, !(p.quirks & EMU_RELU_DROPS_NAN));
+            write(p.at_d, p.d.type, j * (uint64_t)p.d.ld + i, taken(value, false, p.quirks));
         }
     if (epilogue == CUBLASLT_EPILOGUE_BGRADA)
         write_sums(p, a, m, k);

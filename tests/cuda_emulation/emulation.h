@@ -16,6 +16,9 @@ extern "C" {
  * ahead of others, drawn by the seed. */
 typedef enum emu_policy { EMU_FIFO, EMU_RANDOM, EMU_LIFO, EMU_SKEWED, EMU_POLICY_COUNT } emu_policy;
 
+/* What products may do where the library's documentation is silent. */
+enum { EMU_TF32_TRUNCATES = 1, EMU_FLUSHES_SUBNORMALS = 2, EMU_RELU_DROPS_NAN = 4 };
+
 typedef struct emu_settings {
     emu_policy policy;        /* policy=fifo|random|lifo|skewed */
     uint64_t seed;            /* seed=N */
@@ -26,10 +29,12 @@ typedef struct emu_settings {
     size_t memory_bytes;      /* memory=BYTES: of the device, 1 GiB by default */
     uint64_t fail_at;         /* fail=N: the N-th call of any API from now on fails; 0: none */
     int fail_with;            /* with=ERROR: the cudaError_t or, for a library, its nearest status;
-                                 0: what that call would most likely give */
+                                 0: what that call would most likely give; with odd seeds what
+                                 does work on the device fails as it, later */
     uint64_t lose_at;         /* lose=N: the device is lost at the N-th call */
     int driver_version;       /* driver=13000; 0: no driver */
     bool plain_library;       /* plain=1: cuBLASLt has no epilogue algorithms */
+    uint32_t quirks;          /* quirks=N: of the above */
     bool no_products;         /* noproducts=1: cuBLASLt is not installed */
     bool no_nvml;             /* nonvml=1: NVML is not installed */
 } emu_settings;

@@ -54,6 +54,8 @@ void set_one(emu_settings *settings, const std::string &key, const std::string &
         settings->driver_version = (int)number;
     else if (key == "plain")
         settings->plain_library = number != 0;
+    else if (key == "quirks")
+        settings->quirks = (uint32_t)number;
     else if (key == "noproducts")
         settings->no_products = number != 0;
     else if (key == "nonvml")

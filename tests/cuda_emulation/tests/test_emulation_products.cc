@@ -252,6 +252,44 @@ void test_products(void **)
     assert_int_equal(emu_reset(nullptr), 0);
 }
 
+/* A product of one number each, in tf32, with ReLU: what the quirks do to it. */
+struct quirk {
+    uint32_t quirks;
+    float a, want;
+};
+const quirk quirk_rows[] = {
+    {0, 1 + 0.75f * 0x1p-10f, 1 + 0x1p-10f},
+    {EMU_TF32_TRUNCATES, 1 + 0.75f * 0x1p-10f, 1},
+    {0, 0x1p-130f, 0x1p-130f},
+    {EMU_FLUSHES_SUBNORMALS, 0x1p-130f, 0},
+    {0, NAN, NAN},
+    {EMU_RELU_DROPS_NAN, NAN, 0},
+};
+
+void test_quirks(void **)
+{
+    const shape s = {1, 1, 1, false, false, false, true, false, CUBLASLT_EPILOGUE_RELU};
+    for (const quirk &row : quirk_rows) {
+        emu_settings settings = emu_defaults();
+        settings.quirks = row.quirks;
+        assert_int_equal(emu_reset(&settings), 0);
+        product p = make_product(s);
+        *(float *)p.a.host = row.a;
+        *(float *)p.b.host = 1;
+        LT_OK(choose(&p));
+        move(p.a, cudaMemcpyHostToDevice, p.stream);
+        move(p.b, cudaMemcpyHostToDevice, p.stream);
+        LT_OK(issue(p, WORK));
+        move(p.d, cudaMemcpyDeviceToHost, p.stream);
+        OK(cudaStreamSynchronize(p.stream));
+        double got = p.d.at(0, 0);
+        if (!(got == row.want) && !(std::isnan(got) && std::isnan(row.want)))
+            fail_msg("quirks %u: %a, expected %a", row.quirks, got, (double)row.want);
+        free_product(p);
+    }
+    assert_int_equal(emu_reset(nullptr), 0);
+}
+
 /* One thing is wrong at a time. */
 enum fault { SMALL_LD, MISFIT, MIXED, BIAS_TYPE, PLAIN, OTHER_KIND, NO_WORK, UNALIGNED, FAULTS };
 cublasStatus_t do_fault(product *p, fault which)
@@ -333,6 +371,7 @@ int main(void)
 {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_quirks),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_library),
     };
