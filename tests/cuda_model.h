@@ -47,6 +47,25 @@ static inline void cuda_load(run_model *run, const char *name, const char *scan,
     run_load(run, name, CUDA_DEVICE, &options, exact_piece);
 }
 
+/* Whether the device refuses a case with the recurrence run as `scan`; the reason is set. */
+static inline bool cuda_refuses(const char *name, const char *scan)
+{
+    const vg_setting settings[] = {{"scan", scan}, {0}};
+    const vg_device_options options = {.threads = 1, .bind = VG_BIND_NONE, .settings = settings};
+    run_model run = {.slots = NULL};
+    snprintf(run.name, sizeof run.name, "%s", name);
+    snprintf(run.on, sizeof run.on, "%s", CUDA_DEVICE);
+    run_try(&run, "parse", vg_case_parse(name, &run.model));
+    run_open(&run, &options);
+    run_try(&run, "lower", vg_lower(&run.model, &(vg_lowering){0}, &run.program));
+    (void)vg_fail(VG_OK, "%s", "");
+    vg_status status = run.driver->load(run.device, &run.model, run.program, &run.exec);
+    if (status != VG_OK && (status != VG_UNSUPPORTED || !vg_reason()[0]))
+        fail_msg("%s, scan=%s: %s: %s", name, scan, vg_status_name(status), vg_reason());
+    run_free(&run);
+    return status == VG_UNSUPPORTED;
+}
+
 /* ‖a - b‖ <= relative · ‖b‖, and nothing that is not finite. */
 static inline void cuda_near(const run_model *run, const vg_tensor *t, const double *a,
                              const double *b, double relative)

@@ -39,6 +39,20 @@ static void test_l(void **unused)
     against_oracle("L");
 }
 
+/* The regimes that need the weights to fit somewhere take what they can, and say why not. */
+static void test_others(void **unused)
+{
+    (void)unused;
+    static const char *const scans[] = {"M", "S"};
+    for (size_t n = 0; n < sizeof scans / sizeof *scans; n++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            if (cuda_refuses(cases[i], scans[n]))
+                print_message("%s, scan=%s: %s\n", cases[i], scans[n], vg_reason());
+            else
+                cuda_against_oracle(cases[i], scans[n]);
+        }
+}
+
 /* EXACT in pieces of several steps, the last one shorter. */
 static void test_pieces(void **unused)
 {
@@ -62,6 +76,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_l),
+        cmocka_unit_test(test_others),
         cmocka_unit_test(test_pieces),
     };
     CUDA_TESTS(tests);
