@@ -46,6 +46,15 @@ static void peer_close(vg_device *device)
     device->peer = NULL;
 }
 
+/* The products inside cuDNN repeat their bits only where all work areas that cuBLAS hands out are
+ * of one size (cuDNN's release notes). These are of the size that it takes by itself on this chip.
+ */
+static void settle_work_areas(const vg_chip *chip)
+{
+    const bool large = chip->major == 9 || chip->major == 10;
+    (void)setenv("CUBLAS_WORKSPACE_CONFIG", large ? ":32768:2" : ":4096:2", 0);
+}
+
 static vg_status peer_open(vg_device *device, const vg_setting *settings)
 {
     vg_cudnn *cudnn = calloc(1, sizeof *cudnn);
@@ -58,6 +67,7 @@ static vg_status peer_open(vg_device *device, const vg_setting *settings)
             if (strcmp(s->name, vg_cudnn_options[i].name) == 0)
                 cudnn->asked[i] = s->value;
     }
+    settle_work_areas(&device->chip);
     VG_TRY(vg_cudnn_api_open(&cudnn->api));
     VG_CUDNN(device, cudnnCreate, &cudnn->handle);
     VG_CUDNN(device, cudnnSetStream, cudnn->handle, device->stream);
@@ -76,18 +86,12 @@ static void cudnn_close(vg_device *device)
     vg_cuda_close(device);
 }
 
-/* The products inside cuDNN repeat their bits only where all of the work areas that cuBLAS hands
- * out are of one size (cuDNN's release notes); this is the size that it would use here by itself.
- */
-static const char work_areas[] = ":32768:2";
-
 static vg_status cudnn_open(const vg_device_info *info, const vg_device_options *wanted,
                             vg_device **out)
 {
     vg_device_options plain = *wanted;
     vg_device *device;
     plain.settings = NULL;
-    (void)setenv("CUBLAS_WORKSPACE_CONFIG", work_areas, 0);
     VG_TRY(vg_cuda_open(info, &plain, &device));
     vg_status status = peer_open(device, wanted->settings);
     if (status != VG_OK) {

@@ -1,7 +1,8 @@
 # cuDNN's headers, for the peer device cuda.cudnn; the library is opened at run time. Where there are
 # none, the files that need them are taken out of the lists of sources.
 find_path(VG_CUDNN_INCLUDE cudnn_adv.h
-          HINTS ${VG_CUDA_INCLUDE} ${cuda_root}/include ${cuda_root}/../cudnn/include
+          HINTS ${VG_CUDA_INCLUDE} ${VG_CUDA_INCLUDE}/../../cudnn/include ${cuda_root}/include
+                ${cuda_root}/../cudnn/include
           PATHS /usr/local/cuda/include /usr/local/cudnn/include DOC "Where cuDNN's headers are")
 set(cudnn_major 0)
 if(VG_CUDNN_INCLUDE)
