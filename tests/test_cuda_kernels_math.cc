@@ -88,6 +88,8 @@ static void test_bits(void **state)
     bias.up(), dy.up();
     uint64_t batch = (uint64_t)ROWS * COLS * STRIDE;
     for (uint64_t first = 0; first < UINT64_C(1) << 32; first += batch) {
+        if (first && too_large(batch))
+            break;
         fill_bits(&z, first);
         for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
             y.up();

@@ -156,7 +156,8 @@ static void measures(void)
 {
     for (const shape &s : shapes)
         for (vg_dtype dtype : dtypes)
-            for (int numbers = 0; numbers < NUMBERS_COUNT; numbers++) {
+            for (int numbers = 0; numbers < NUMBERS_COUNT && !too_large(2 * s.rows * s.cols);
+                 numbers++) {
                 window w(dtype, s.rows, s.cols, s.pad, s.shift);
                 fill(&w, numbers);
                 w.up();
@@ -209,7 +210,7 @@ static void censuses(void)
 {
     for (const shape &s : shapes)
         for (vg_dtype dtype : dtypes)
-            for (int f = 0; f < VG_ACTIVATION_COUNT; f++) {
+            for (int f = 0; f < VG_ACTIVATION_COUNT && !too_large(2 * s.rows * s.cols); f++) {
                 window w(dtype, s.rows, s.cols, s.pad, s.shift);
                 /* Outputs as an activation gives them, with whole columns and rows at its limits.
                  */
