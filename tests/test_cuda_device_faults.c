@@ -21,7 +21,7 @@ static void test_refusals(void **unused)
         {"lstm/d2/w65536/b1/t2/bf16/uniform/seed1", "L", VG_NO_MEMORY, "GB are free"},
         {"stack-tanh/d2/w8/b8/fp64/xavier/seed1", "auto", VG_UNSUPPORTED, "fp64"},
     };
-    const vg_driver *driver;
+    const vg_driver *driver = NULL;
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         const refusal *r = &refusals[i];
         const vg_lowering how = {.oracle = strstr(r->name, "fp64") != NULL};
