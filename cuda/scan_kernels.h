@@ -16,6 +16,23 @@
 extern "C" {
 #endif
 
+/* M: how a scan is shared out, made by scan_persistent_plan.c. The product of a step is [rows,
+ * columns] = [rows, depth] × [depth, columns]: forward the columns are all gates of a block's units
+ * and the depth is H; backward the columns are its units and the depth is G·H. */
+typedef struct vg_persistent_tiles {
+    uint32_t slices;      /* blocks that share the units; the grid is slices × groups of rows */
+    uint32_t units, rows; /* of a block; the last slice and group may have fewer */
+    /* A block's warps: column_warps × depth_warps × row_warps, column_warps running fastest. */
+    uint32_t column_warps, depth_warps, row_warps;
+    uint32_t rounds;    /* each of column_warps × the columns of a warp */
+    uint32_t steps;     /* along the depth, each 128 × depth_warps deep */
+    uint32_t held;      /* of which so many have their weights in registers; 0 with rounds > 1 */
+    uint32_t chunk;     /* steps in a stage of the ring, a power of two; 0: there is no ring */
+    uint32_t tile_rows; /* rows that the cell's step follows together: units × tile_rows threads */
+    uint32_t stride;    /* floats of a row of partial sums */
+    uint32_t ring_at, partial_at; /* bytes into shared memory; weights beyond `held` stand first */
+} vg_persistent_tiles;
+
 typedef struct vg_scan_fwd_args {
     vg_window preact_x;              /* fp32 [T·B, G·H] */
     vg_window weight_hh;             /* W [G·H, H] */
@@ -29,9 +46,10 @@ typedef struct vg_scan_fwd_args {
     bool tf32; /* operands of the recurrent product rounded to tf32 (M, S) */
     /* L: h_{t-1} W_hhᵀ, fp32 [B, G·H], without the bias; other regimes: absent. */
     vg_window product;
-    /* M: one counter for each block, zeroed before the launch, 32 uint32_t apart. */
+    /* M: a counter for each block, at VG_FLAG_OF, zeroed before the launch. */
     uint32_t *flags;
-    /* M, S: this kernel's own plan, made by its host side. */
+    vg_persistent_tiles tiles;
+    /* S: its own plan, made by its host side. */
     uint32_t unit_tile, batch_tile, weights_in_registers;
     uint32_t slices; /* S: lanes that share a sum */
 } vg_scan_fwd_args;
@@ -55,13 +73,23 @@ typedef struct vg_scan_bwd_args {
      * scratch of the scan (L; other regimes keep it in registers or use it as they like). */
     vg_window carry[VG_MAX_STATES];
     uint32_t *flags;
+    vg_persistent_tiles tiles;
     uint32_t unit_tile, batch_tile, weights_in_registers;
     uint32_t slices; /* S: lanes that share a sum */
 } vg_scan_bwd_args;
 
+/* Counters: eight side by side, so that a warp that looks at 32 asks L2 for four sectors; a line to
+ * each eight, since every line is in one slice of L2 that all multiprocessors ask. */
+enum { VG_FLAGS_A_LINE = 8, VG_FLAG_LINE = 32 };
+#define VG_FLAG_OF(block)  ((block) / VG_FLAGS_A_LINE * VG_FLAG_LINE + (block) % VG_FLAGS_A_LINE)
+#define VG_FLAG_COUNT(all) (((all) + VG_FLAGS_A_LINE - 1) / VG_FLAGS_A_LINE * VG_FLAG_LINE)
+
 /* W: VG_FP32 or VG_BF16. The rnn's activation is an argument, not an instance. */
 vg_kernel vg_scan_step_fwd_kernel(vg_model_kind cell, vg_dtype w);
 vg_kernel vg_scan_step_bwd_kernel(vg_model_kind cell, vg_dtype w);
+/* ring: of plans that have one (tiles.chunk > 0). */
+vg_kernel vg_scan_persistent_fwd_kernel(vg_model_kind cell, vg_dtype w, bool ring);
+vg_kernel vg_scan_persistent_bwd_kernel(vg_model_kind cell, vg_dtype w, bool ring);
 
 #ifdef __cplusplus
 }
