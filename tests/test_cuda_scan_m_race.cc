@@ -1,0 +1,52 @@
+/* The persistent recurrence at sizes that a race checker can follow: few steps, one to few rows,
+ * narrow; every cell, both directions, with and without the ring. */
+extern "C" {
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+}
+
+#include "scan_m_trial.h"
+
+static const struct tiny {
+    uint32_t units, batch;
+    uint64_t steps;
+    uint32_t multiprocessors;
+    vg_persistent_choice forward, backward; /* of two units a warp; units 0: the plan's own */
+} tinies[] = {
+    {4, 1, 2, 2, {}, {}},
+    {32, 1, 3, 4, {8, 1, 4, 1, 1, 0, 4}, {8, 1, 1, 1, 1, 0, 4}},
+    {4, 2, 2, 2, {2, 2, 1, 1, 1, 1, 4}, {8, 2, 1, 1, 1, 1, 4}},
+    {4, 5, 2, 2, {2, 5, 1, 1, 1, 1, 0}, {8, 5, 1, 1, 1, 0, 4}},
+};
+
+static void test_tiny(void **state)
+{
+    (void)state;
+    uint64_t seed = schedule_seed();
+    static const vg_model_kind cells[] = {VG_rnn, VG_lstm, VG_gru};
+    int n = 0;
+    for (const tiny &each : tinies)
+        for (vg_model_kind cell : cells)
+            for (int backward = 0; backward < 2; backward++) {
+                scan_trial s = {};
+                s.cell = cell, s.activation = VG_tanh, s.backward = backward, s.dtype = VG_FP32;
+                s.units = each.units, s.batch = each.batch, s.steps = s.t1 = each.steps;
+                s.multiprocessors = each.multiprocessors;
+                s.dy = scan_trial::DY_LAST;
+                s.choice = backward ? each.backward : each.forward;
+                if (!backward && cell == VG_rnn && s.choice.units > 0)
+                    s.choice.units = 8, s.choice.column_warps = 1;
+                run_scheduled(s, (uint64_t)n, n % 4, seed + (uint64_t)n);
+                n++;
+            }
+}
+
+int main(void)
+{
+    need_gpu();
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
