@@ -1,7 +1,7 @@
 /* How a recurrence runs: the regimes, and which of them takes a scan. */
 #include "cuda_exec.h"
 
-static const vg_scan_regime *const regimes[] = {&vg_scan_l, &vg_scan_s};
+static const vg_scan_regime *const regimes[] = {&vg_scan_l, &vg_scan_m, &vg_scan_s};
 enum { REGIMES = sizeof regimes / sizeof *regimes };
 
 static vg_status forced(const vg_device *device, const vg_op *op, vg_dtype storage,
