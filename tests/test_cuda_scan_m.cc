@@ -204,6 +204,38 @@ static void test_nan(void **state)
     }
 }
 
+/* tf32 rounds both operands to nearest: 1 + 2^-12 is 1 then, and 1 + 3·2^-12 is 1 + 2^-10. */
+static void test_tf32_rounds(void **state)
+{
+    (void)state;
+    for (int backward = 0; backward < 2; backward++)
+        for (int ring = 0; ring < 2; ring++)
+            for (int up = 0; up < 2; up++) {
+                scan_trial s = trial_of({VG_rnn, VG_identity}, backward, VG_TF32);
+                s.units = 4, s.dy = scan_trial::DY_ALL;
+                s.choice = {8, 1, 1, 1, 1, (uint32_t)ring, 4};
+                scan_windows w(s);
+                fill_inputs(s, w, 3);
+                const float near_one = 1 + (up ? 3 : 1) * 0x1p-12f, one = up ? 1 + 0x1p-10f : 1;
+                auto given = [&](uint64_t, uint32_t) { return near_one; };
+                auto zero = [](uint64_t, uint32_t) { return 0.0f; };
+                w.h.fill(given), w.weight.fill(given), w.dy.fill(given);
+                w.preact.fill(zero), w.bias.fill(zero);
+                for (window *each : w.all())
+                    each->up();
+                {
+                    vg_persistent_plan plan = trial_plan(s);
+                    scan_scratch extra(s, plan);
+                    s.backward ? launch_backward(s, w, plan, extra)
+                               : launch_forward(s, w, plan, extra);
+                }
+                window &out = backward ? w.dh_0 : w.h;
+                out.down("sum");
+                for (uint32_t j = 0; j < s.units; j++)
+                    assert_float_equal(out.get(out.rows - 1, j), 4 * one * one, 0x1p-20f);
+            }
+}
+
 int main(void)
 {
     need_gpu();
@@ -211,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_forward_shapes), cmocka_unit_test(test_backward_shapes),
         cmocka_unit_test(test_ways),           cmocka_unit_test(test_activations),
         cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_tf32_rounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
