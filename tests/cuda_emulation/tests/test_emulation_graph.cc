@@ -87,7 +87,7 @@ void scale(float *at, cudaStream_t stream, float factor, float add)
 struct machine {
     cudaStream_t main, side;
     cudaEvent_t fork, join;
-    float *a, *b, *host;
+    float *a, *b, *c, *host;
 };
 
 machine make_machine()
@@ -99,6 +99,7 @@ machine make_machine()
     OK(cudaEventCreateWithFlags(&m.join, cudaEventDisableTiming));
     OK(cudaMalloc((void **)&m.a, BYTES));
     OK(cudaMalloc((void **)&m.b, BYTES));
+    OK(cudaMalloc((void **)&m.c, BYTES));
     OK(cudaMallocHost((void **)&m.host, BYTES));
     return m;
 }
@@ -111,6 +112,7 @@ void free_machine(const machine &m)
     OK(cudaEventDestroy(m.join));
     OK(cudaFree(m.a));
     OK(cudaFree(m.b));
+    OK(cudaFree(m.c));
     OK(cudaFreeHost(m.host));
 }
 
@@ -126,7 +128,8 @@ void join(const machine &m)
     OK(cudaStreamWaitEvent(m.main, m.join, 0));
 }
 
-/* a = 1; on the other side of a fork b = a · 7; joined, a = b + 1 = 8. */
+/* a = 1; on the other side of a fork b = a · 7, on this one c = 1; joined, c · 8 and a = b + 1 = 8.
+ */
 void issue_diamond(const machine &m, bool joined)
 {
     OK(cudaMemsetAsync(m.a, 0, BYTES, m.main));
@@ -134,11 +137,15 @@ void issue_diamond(const machine &m, bool joined)
     fork(m);
     OK(cudaMemcpyAsync(m.b, m.a, BYTES, cudaMemcpyDeviceToDevice, m.side));
     scale(m.b, m.side, 7, 0);
+    OK(cudaMemsetAsync(m.c, 0, BYTES, m.main));
+    scale(m.c, m.main, 1, 1);
     if (joined)
         join(m);
+    scale(m.c, m.main, 8, 0);
     OK(cudaMemcpyAsync(m.a, m.b, BYTES, cudaMemcpyDeviceToDevice, m.main));
     scale(m.a, m.main, 1, 1);
     OK(cudaMemcpyAsync(m.host, m.a, BYTES, cudaMemcpyDeviceToHost, m.main));
+    OK(cudaMemcpyAsync(m.host, m.c, sizeof(float), cudaMemcpyDeviceToHost, m.main));
     if (!joined)
         join(m);
 }
@@ -152,7 +159,7 @@ cudaGraphExec_t capture_diamond(const machine &m, bool joined)
     issue_diamond(m, joined);
     OK(cudaStreamEndCapture(m.main, &graph));
     OK(cudaGraphGetNodes(graph, nullptr, &count));
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 11);
     OK(cudaGraphInstantiate(&exec, graph, 0));
     OK(cudaGraphDestroy(graph));
     return exec;
