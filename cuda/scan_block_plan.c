@@ -124,11 +124,3 @@ bool vg_scan_block_plan_make(const vg_chip *chip, const vg_scan_block_case *c,
             }
     return found;
 }
-
-uint64_t vg_scan_block_capacity(const vg_chip *chip)
-{
-    uint64_t registers = 0;
-    for (uint32_t i = 0; i < VG_SCAN_BLOCK_SHAPE_COUNT; i++)
-        registers = most(registers, (uint64_t)shapes[i].threads * shapes[i].kept);
-    return registers * PIECE * PIECE * sizeof(float) + chip->shared_bytes;
-}

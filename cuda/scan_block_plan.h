@@ -36,9 +36,6 @@ bool vg_scan_block_plan_make(const vg_chip *chip, const vg_scan_block_case *c,
 bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uint32_t shape,
                            uint32_t slices, vg_scan_block_plan *out);
 
-/* Bytes of weights that a block of this chip could hold at most, in registers and shared memory. */
-uint64_t vg_scan_block_capacity(const vg_chip *chip);
-
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,9 @@
 #include <math.h>
 #include <stdio.h>
 
+/* Units that no multiprocessor holds. */
+enum { FAR_TOO_MANY = 1024 };
+
 static bool is_forward(const vg_op *op)
 {
     return op->kind == VG_SCAN_FWD;
@@ -17,16 +20,31 @@ static vg_mat weight_of(const vg_op *op)
     return is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
 }
 
+static vg_scan_block_case case_of(const vg_op *op, vg_dtype storage)
+{
+    return (vg_scan_block_case){.cell = op->cell,
+                                .forward = is_forward(op),
+                                .w = storage,
+                                .units = weight_of(op).cols,
+                                .batch = op->batch};
+}
+
 static bool plan_of(const vg_device *device, const vg_op *op, vg_dtype storage,
                     vg_scan_block_plan *out)
 {
-    return vg_scan_block_plan_make(&device->chip,
-                                   &(vg_scan_block_case){.cell = op->cell,
-                                                         .forward = is_forward(op),
-                                                         .w = storage,
-                                                         .units = weight_of(op).cols,
-                                                         .batch = op->batch},
-                                   out);
+    const vg_scan_block_case c = case_of(op, storage);
+    return vg_scan_block_plan_make(&device->chip, &c, out);
+}
+
+/* The most units, below those of the scan, that its chip's multiprocessor holds. */
+static uint32_t most_units(const vg_device *device, const vg_op *op, vg_dtype storage)
+{
+    vg_scan_block_plan plan;
+    vg_scan_block_case c = case_of(op, storage);
+    c.units = c.units < FAR_TOO_MANY ? c.units : FAR_TOO_MANY;
+    while (--c.units > 0 && !vg_scan_block_plan_make(&device->chip, &c, &plan)) {
+    }
+    return c.units;
 }
 
 static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
@@ -37,10 +55,10 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
         return VG_OK;
     VG_FAIL(VG_UNSUPPORTED,
             "%s: cuda.scan=S holds weight_hh in one multiprocessor: that of %s with %u units takes "
-            "%.0f KiB, there is room for less than %.0f",
+            "%.0f KiB, %u units are the most here",
             device->name, vg_cell_find(op->cell)->name, weight.cols,
             (double)weight.rows * weight.cols * (double)vg_dtype_size(storage) / 1024,
-            (double)vg_scan_block_capacity(&device->chip) / 1024);
+            most_units(device, op, storage));
 }
 
 static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)

@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 
+#include "cuda_exec.h"
 #include "scan_block_plan.h"
 
 #include <math.h>
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -115,6 +117,22 @@ static void test_limits(void **state)
         }
 }
 
+/* Where it does not fit, the reason says what does. */
+static void test_reason(void **state)
+{
+    (void)state;
+    const vg_device device = {.name = "cuda:0", .chip = chips[1].chip};
+    vg_op op = {.kind = VG_SCAN_FWD, .cell = VG_lstm, .batch = 4};
+    op.scan_fwd.weight_hh = (vg_mat){.rows = 4 * 512, .cols = 512, .ld = 512, .dtype = VG_FP32};
+    assert_int_equal(vg_scan_s.fits(&device, &op, VG_FP32), VG_UNSUPPORTED);
+    assert_string_equal(vg_reason(),
+                        "cuda:0: cuda.scan=S holds weight_hh in one multiprocessor: that of lstm "
+                        "with 512 units takes 4096 KiB, 144 units are the most here");
+    assert_true(isinf(vg_scan_s.cost_s(&device, &op, VG_FP32)));
+    op.scan_fwd.weight_hh.cols = 144;
+    assert_int_equal(vg_scan_s.fits(&device, &op, VG_FP32), VG_OK);
+}
+
 /* More rows than multiprocessors cost more, never less; of more units the step is no faster by
  * much. */
 static void test_cost(void **state)
@@ -138,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_size),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_reason),
         cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
