@@ -66,17 +66,16 @@ void write(void *at, int32_t type, uint64_t index, float value)
 
 /* op(A) by rows, or op(B) by columns: `count` vectors of k, side by side. `along`: the elements of
  * a vector are neighbours in memory. */
-std::vector<float> gather(const void *at, const layout &l, uint64_t count, uint64_t k, bool along,
-                          bool tf32, uint32_t quirks)
+void gather(const void *at, const layout &l, uint64_t count, uint64_t k, bool along, bool tf32,
+            uint32_t quirks, std::vector<float> &out)
 {
-    std::vector<float> out(count * k);
+    out.resize(count * k);
     uint64_t ld = (uint64_t)l.ld;
     for (uint64_t i = 0; i < count; i++)
         for (uint64_t x = 0; x < k; x++) {
             float value = read(at, l.type, along ? i * ld + x : x * ld + i);
             out[i * k + x] = taken(value, tf32, quirks);
         }
-    return out;
 }
 
 float dot(const float *a, const float *b, uint64_t k)
@@ -104,13 +103,21 @@ float relu(float x, bool keeps_nan)
 }
 
 /* The bias gradient: Σ over k of `count` vectors. */
-void write_sums(const product &p, const std::vector<float> &vectors, uint64_t count, uint64_t k)
+void write_sums(const product &p, const std::vector<float> &vectors, uint64_t count, uint64_t k,
+                std::vector<float> &ones)
 {
     int32_t type = p.desc.bias_type < 0 ? p.d.type : p.desc.bias_type;
-    std::vector<float> ones(k, 1.0f);
+    ones.resize(k);
+    for (uint64_t x = 0; x < k; x++)
+        ones[x] = 1;
     for (uint64_t i = 0; i < count; i++)
         write(p.desc.bias, type, i, dot(&vectors[i * k], ones.data(), k));
 }
+
+/* Not on the stack: streams take turns on the host's, which ThreadSanitizer would call a race. */
+struct vectors {
+    std::vector<float> a, b, ones;
+};
 
 } // namespace
 
@@ -122,10 +129,10 @@ void multiply(const product &p)
     uint64_t m = product_m(p.desc, p.a), n = product_n(p.desc, p.b), k = product_k(p.desc, p.a);
     bool tf32 = p.desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     uint32_t epilogue = p.desc.epilogue;
-    std::vector<float> a =
-        gather(p.at_a, p.a, m, k, p.desc.transpose_a != CUBLAS_OP_N, tf32, p.quirks);
-    std::vector<float> b =
-        gather(p.at_b, p.b, n, k, p.desc.transpose_b == CUBLAS_OP_N, tf32, p.quirks);
+    vectors *v = new vectors;
+    gather(p.at_a, p.a, m, k, p.desc.transpose_a != CUBLAS_OP_N, tf32, p.quirks, v->a);
+    gather(p.at_b, p.b, n, k, p.desc.transpose_b == CUBLAS_OP_N, tf32, p.quirks, v->b);
+    const float *a = v->a.data(), *b = v->b.data();
     /* An algorithm does as it likes with its work area. */
     if (p.work_bytes)
         memset(p.work, 0xff, p.work_bytes);
@@ -142,9 +149,10 @@ void multiply(const product &p)
             write(p.at_d, p.d.type, j * (uint64_t)p.d.ld + i, taken(value, false, p.quirks));
         }
     if (epilogue == CUBLASLT_EPILOGUE_BGRADA)
-        write_sums(p, a, m, k);
+        write_sums(p, v->a, m, k, v->ones);
     if (epilogue == CUBLASLT_EPILOGUE_BGRADB)
-        write_sums(p, b, n, k);
+        write_sums(p, v->b, n, k, v->ones);
+    delete v;
 }
 
 } // namespace emu
