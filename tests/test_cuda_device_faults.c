@@ -90,6 +90,31 @@ static void test_plain_library(void **unused)
     start(emu_defaults());
 }
 
+/* What the products of another library or chip may do is found out, said, and worked around. */
+static void test_quirks(void **unused)
+{
+    (void)unused;
+    run_model run;
+    char words[128];
+    emu_settings settings = emu_defaults();
+    settings.quirks = EMU_TF32_TRUNCATES | EMU_RELU_DROPS_NAN;
+    start(settings);
+    cuda_load(&run, "stack-tanh/d1/w4/b2/tf32/xavier/seed1", "auto", 0);
+    run_try(&run, "choice", run.driver->choice(run.exec, words, sizeof words));
+    assert_string_equal(words, "gemm=cublasLt tf32=truncated");
+    run_free(&run);
+    cuda_against_oracle("stack-tanh/d2/w33/b4/tf32/xavier/seed1", "auto");
+    /* A NaN of the input is one in every unit behind it. */
+    cuda_load(&run, "stack-relu/d2/w4/b1/fp32/he/seed1", "auto", 0);
+    run_write_all(&run, "x", (double)NAN);
+    run_passes(&run, VG_PASS_FWD);
+    double *y = run_read(&run, "y");
+    for (int i = 0; i < 4; i++)
+        assert_true(isnan(y[i]));
+    free(y);
+    run_free(&run);
+    start(emu_defaults());
+}
 #endif
 
 int main(void)
@@ -101,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_lost),
         cmocka_unit_test(test_plain_library),
+        cmocka_unit_test(test_quirks),
 #endif
     };
     CUDA_TESTS(tests);
