@@ -108,7 +108,7 @@ static void prepare(emu_stack *stack, void (*entry)(void))
     ucontext_t *context = (ucontext_t *)(void *)stack->bottom;
     getcontext(context);
     context->uc_stack.ss_sp = context + 1;
-    context->uc_stack.ss_size = stack->bytes - sizeof *context;
+    context->uc_stack.ss_size = (size_t)((char *)stack - (char *)(context + 1));
     context->uc_link = nullptr;
     makecontext(context, entry, 0);
     stack->top = context;
