@@ -99,7 +99,7 @@ static void check_warp(const trial *t, const float *in, const void *out, const u
     const int64_t *got = out;
     for (uint32_t type = 0; type < 6; type++)
         for (uint32_t lane = 0; lane < 32; lane++) {
-            const uint32_t from[3] = {(lane + 5) % 32, lane ^ 9, lane + 7 < 32 ? lane + 7 : lane};
+            const uint32_t from[3] = {(lane + 5) % 32, lane ^ 25, lane + 7 < 32 ? lane + 7 : lane};
             for (uint32_t k = 0; k < 3; k++)
                 if (got[(type * 3 + k) * 32 + lane] != value_of(type, from[k]))
                     fail_msg("%s: type %u, exchange %u, lane %u: %lld, expected %lld", t->name,

@@ -81,7 +81,7 @@ template <typename T> VG_DEVICE void exchange(int64_t *out)
     T mine = value_of(lane, T());
     T scale = (T)0.5f != (T)0 ? (T)2 : (T)1;
     out[lane] = (int64_t)(scale * shuffle(ALL_LANES, mine, (lane + 5) % 32));
-    out[32 + lane] = (int64_t)(scale * shuffle_xor(ALL_LANES, mine, 9));
+    out[32 + lane] = (int64_t)(scale * shuffle_xor(ALL_LANES, mine, 25));
     out[64 + lane] = (int64_t)(scale * shuffle_down(ALL_LANES, mine, 7));
 }
 
