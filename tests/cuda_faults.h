@@ -65,7 +65,7 @@ static inline vg_status run_case(const vg_driver *driver, vg_exec *exec, const v
 
 /* An opened device of the emulated machine, and a case for it. */
 typedef struct faulty {
-    const char *name;
+    const char *name, *scan;
     const vg_driver *driver;
     vg_device *device;
     vg_model model;
@@ -86,7 +86,7 @@ static inline void open_again(faulty *f, emu_settings settings)
         f->driver->close(f->device);
     f->device = NULL;
     start(settings);
-    if (open_first(&f->driver, "L", &f->device) != VG_OK)
+    if (open_first(&f->driver, f->scan, &f->device) != VG_OK)
         fail_msg("%s: %s", f->name, vg_reason());
 }
 
@@ -129,10 +129,10 @@ static inline void check_outcome(const faulty *f, uint64_t call, vg_status statu
 
 /* Opens the device and runs the case once; returns the number of calls from loading to unloading.
  */
-static inline uint64_t faulty_open(faulty *f, const char *name)
+static inline uint64_t faulty_open(faulty *f, const char *name, const char *scan)
 {
     const vg_lowering how = {.profile = true};
-    *f = (faulty){.name = name};
+    *f = (faulty){.name = name, .scan = scan};
     if (vg_case_parse(name, &f->model) != VG_OK)
         fail_msg("%s", vg_reason());
     assert_int_equal(vg_lower(&f->model, &how, &f->program), VG_OK);
@@ -155,10 +155,10 @@ static inline void faulty_close(faulty *f)
     start(emu_defaults());
 }
 
-static inline void every_call_fails(const char *name)
+static inline void every_call_fails(const char *name, const char *scan)
 {
     faulty f;
-    const uint64_t calls = faulty_open(&f, name);
+    const uint64_t calls = faulty_open(&f, name, scan);
     uint64_t missed = 0, lost = 0;
     for (uint64_t n = 1; n <= calls; n++) {
         result got = {.count = 0};
@@ -172,17 +172,17 @@ static inline void every_call_fails(const char *name)
         if (status == VG_DEVICE_LOST)
             open_again(&f, emu_defaults());
     }
-    print_message("%s: %llu calls, %llu told, %llu of them lost the device\n", name,
+    print_message("%s, scan=%s: %llu calls, %llu told, %llu of them lost the device\n", name, scan,
                   (unsigned long long)calls, (unsigned long long)missed, (unsigned long long)lost);
     assert_true(missed > calls / 2);
     faulty_close(&f);
 }
 
 /* The device is lost at some call, and every later one fails. */
-static inline void every_call_loses(const char *name)
+static inline void every_call_loses(const char *name, const char *scan)
 {
     faulty f;
-    const uint64_t calls = faulty_open(&f, name), opened = emu_calls() - calls;
+    const uint64_t calls = faulty_open(&f, name, scan), opened = emu_calls() - calls;
     for (uint64_t n = 1; n <= calls; n += 13) {
         result got = {.count = 0};
         emu_settings settings = emu_defaults();

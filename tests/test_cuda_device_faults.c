@@ -68,13 +68,13 @@ static const char name[] = "stack-maxout/d2/w3/i2/o2/b2/bf16/lecun/residual/clip
 static void test_failures(void **unused)
 {
     (void)unused;
-    every_call_fails(name);
+    every_call_fails(name, "auto");
 }
 
 static void test_lost(void **unused)
 {
     (void)unused;
-    every_call_loses(name);
+    every_call_loses(name, "auto");
 }
 
 /* A library without epilogues: kernels of our own do their work. */

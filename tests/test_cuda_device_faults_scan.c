@@ -8,23 +8,23 @@
 #include "cuda_faults.h"
 
 #if defined(VG_CUDA_EMULATED)
-static const char *const cases[] = {
-    "rnn-relu/d1/w3/b2/t2/fp32/uniform/at-all/seed1",
-    "lstm/d1/w3/b2/t1/tf32/uniform/seed1",
-    "gru/d1/w3/b2/t2/bf16/uniform/seed1",
+static const char *const cases[][2] = {
+    {"rnn-relu/d1/w3/b2/t2/fp32/uniform/at-all/seed1", "M"},
+    {"lstm/d1/w3/b2/t1/tf32/uniform/seed1", "L"},
+    {"gru/d1/w3/b2/t2/bf16/uniform/seed1", "S"},
 };
 
 static void test_failures(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        every_call_fails(cases[i]);
+        every_call_fails(cases[i][0], cases[i][1]);
 }
 
 static void test_lost(void **unused)
 {
     (void)unused;
-    every_call_loses(cases[1]);
+    every_call_loses(cases[0][0], cases[0][1]);
 }
 
 int main(void)
