@@ -215,7 +215,9 @@ static vg_status device_start(vg_device *device, const vg_device_options *wanted
     device->nvml = vg_nvml_open(device->ordinal);
     bool bound = wanted->bind == VG_BIND_CORE && vg_cuda_bind_near(device->ordinal);
     device->applied = (vg_device_applied){
-        .threads = 1, .bind = bound ? VG_BIND_CORE : VG_BIND_NONE, .denormals = VG_DENORMALS_KEEP};
+        .threads = 1,
+        .bind = bound ? VG_BIND_CORE : VG_BIND_NONE,
+        .denormals = device->traits.keeps_subnormals ? VG_DENORMALS_KEEP : VG_DENORMALS_FLUSH};
     snprintf(device->applied.implementation, sizeof device->applied.implementation,
              "vgbench %s, %s", VG_VERSION, vg_gemm_version(device));
     return VG_OK;

@@ -97,11 +97,17 @@ static void test_quirks(void **unused)
     run_model run;
     char words[128];
     emu_settings settings = emu_defaults();
+    settings.quirks = EMU_FLUSHES_SUBNORMALS;
+    start(settings);
+    cuda_load(&run, "stack-tanh/d1/w4/b2/fp32/xavier/seed1", "auto", 0);
+    assert_int_equal(run.applied.denormals, VG_DENORMALS_FLUSH);
+    run_free(&run);
     settings.quirks = EMU_TF32_TRUNCATES | EMU_RELU_DROPS_NAN;
     start(settings);
     cuda_load(&run, "stack-tanh/d1/w4/b2/tf32/xavier/seed1", "auto", 0);
     run_try(&run, "choice", run.driver->choice(run.exec, words, sizeof words));
     assert_string_equal(words, "gemm=cublasLt tf32=truncated");
+    assert_int_equal(run.applied.denormals, VG_DENORMALS_KEEP);
     run_free(&run);
     cuda_against_oracle("stack-tanh/d2/w33/b4/tf32/xavier/seed1", "auto");
     /* A NaN of the input is one in every unit behind it. */
