@@ -181,8 +181,8 @@ VG_DEVICE void scan_bwd(const vg_scan_bwd_args &p, unsigned char *shared)
     const bool keeps = here.rows <= p.tiles.tile_rows;
     bwd_cell<kind> c;
     float dx[cell::gates], dh[cell::gates], total[cell::states];
-    sync_block();
-    /* At t = t0 - 1 only dstate0 is left to do. */
+    /* At t = t0 - 1 only dstate0 is left to do. The last step has no product: what publishes it is
+     * the barrier after the weights. */
     for (uint64_t t = p.t1; t-- + 1 > p.t0;) {
         const uint32_t step = (uint32_t)(p.t1 - 1 - t);
         const bool over = t + 1 == p.t0;
