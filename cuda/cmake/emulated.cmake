@@ -2,7 +2,7 @@
 # that the tests run every kernel on a machine without a GPU. The toolkit's headers are all that is
 # needed: VG_CUDA_INCLUDE.
 set(emulation ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
-find_path(VG_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda/include REQUIRED
+find_path(VG_CUDA_INCLUDE cuda_runtime_api.h HINTS $ENV{VG_CUDA_INCLUDE} /usr/local/cuda/include REQUIRED
           DOC "Where the CUDA toolkit's headers are")
 file(GLOB host_sources CONFIGURE_DEPENDS *.c)
 file(GLOB kernel_sources CONFIGURE_DEPENDS *.cu)
