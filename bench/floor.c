@@ -16,6 +16,11 @@ static double window_seconds(const vg_mat *mat, const vg_peaks *peaks)
     return (double)NAN;
 }
 
+static bool is_held(const vg_mat *mat, const vg_peaks *peaks)
+{
+    return (double)mat->rows * mat->cols * (double)vg_dtype_size(mat->dtype) <= peaks->held_bytes;
+}
+
 static bool window_same(const vg_mat *a, const vg_mat *b)
 {
     return a->at == b->at && a->rows == b->rows && a->cols == b->cols;
@@ -60,7 +65,7 @@ static double op_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads)
             continue;
         double seconds = window_seconds(vg_op_mat(op, operand), peaks);
         if (is_scan(op) && strcmp(operand->name, "weight_hh") == 0)
-            weights = seconds * steps;
+            weights = seconds * (is_held(vg_op_mat(op, operand), peaks) ? 1 : steps);
         else
             moving += seconds;
     }

@@ -146,6 +146,7 @@ static vg_status facts_answer(vg_work *work)
         fact_number(work, key, peaks.flop_per_s);
     }
     fact_number(work, "peak_barrier_s", peaks.barrier_s);
+    fact_number(work, "peak_held_bytes", peaks.held_bytes);
     for (uint32_t i = 0; i < peaks.levels && i < VG_MAX_LEVELS; i++) {
         char key[64];
         snprintf(key, sizeof key, "peak_level%u_bytes_per_s", i + 1);

@@ -179,7 +179,10 @@ vg_status vg_cuda_peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
     if (dtype != VG_FP32 && dtype != VG_TF32 && dtype != VG_BF16)
         VG_FAIL(VG_UNSUPPORTED, "%s: no products in %s", device->name, vg_dtype_name(dtype));
     probe p = {.device = device, .n = product_rows(&device->chip)};
-    vg_peaks peaks = {.barrier_s = NAN};
+    const vg_chip *chip = &device->chip;
+    vg_peaks peaks = {.barrier_s = NAN,
+                      .held_bytes = (double)chip->multiprocessors *
+                                    (chip->registers * 4.0 + (double)chip->shared_bytes)};
     uint64_t product = 3 * p.n * p.n * sizeof(float), copy = 2 * memory_side(&device->chip);
     p.bytes = product > copy ? product : copy;
     vg_status status =

@@ -87,6 +87,11 @@ static void recurrent_weights_count_every_step(void **state)
     close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving + weights);
     /* One thread alone is not held up by barriers. */
     close_to(vg_floor(&program, VG_PASS_FWD, &fast, 3), moving + weights);
+    /* Nor are they read again where they stay in registers. */
+    fast.held_bytes = 256;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving + weights / 10);
+    fast.held_bytes = 255;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving + weights);
 }
 
 static void threads_share_a_scan_as_is_cheapest(void **state)

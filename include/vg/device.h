@@ -68,6 +68,9 @@ typedef struct vg_peaks {
     uint32_t levels; /* smallest first; the last is main (device) memory */
     vg_level level[VG_MAX_LEVELS];
     double barrier_s;
+    /* What stays in registers and the like from one step of a scan to the next, all threads or
+     * multiprocessors together: weights that fit need not be read again. 0: nothing does. */
+    double held_bytes;
 } vg_peaks;
 
 /* NaN = not known; energy is a running counter in joules. */
