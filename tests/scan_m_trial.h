@@ -252,8 +252,8 @@ struct scan_check {
     {
         const uint32_t units = s.units;
         const uint64_t row = t * s.batch + b;
-        double x[VG_MAX_GATES], h[VG_MAX_GATES], before[VG_MAX_STATES], after[VG_MAX_STATES];
-        double kept[VG_MAX_KEPT], argument = 0;
+        double x[VG_MAX_GATES] = {}, h[VG_MAX_GATES] = {}, before[VG_MAX_STATES] = {};
+        double after[VG_MAX_STATES] = {}, kept[VG_MAX_KEPT] = {}, argument = 0;
         for (uint32_t g = 0; g < w.cell->gates; g++) {
             double error;
             x[g] = (double)w.preact.get(row, g * units + u);
@@ -292,8 +292,9 @@ struct scan_check {
         double into = 0, into_error = 0;
         for (uint64_t t = s.t1; t-- > s.t0;) {
             const uint64_t row = t * s.batch + b;
-            double k[VG_MAX_KEPT], s0[VG_MAX_STATES], s1[VG_MAX_STATES], ds1[VG_MAX_STATES] = {};
-            double dx[VG_MAX_GATES], dgh[VG_MAX_GATES], ds[VG_MAX_STATES] = {};
+            double k[VG_MAX_KEPT] = {}, s0[VG_MAX_STATES] = {}, s1[VG_MAX_STATES] = {};
+            double ds1[VG_MAX_STATES] = {}, ds[VG_MAX_STATES] = {};
+            double dx[VG_MAX_GATES] = {}, dgh[VG_MAX_GATES] = {};
             for (uint32_t i = 0; i < w.cell->kept; i++)
                 k[i] = (double)w.reserve.get(row, i * units + u);
             s0[0] = (double)w.h.get(row, u);

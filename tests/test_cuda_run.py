@@ -52,6 +52,13 @@ class OnGpu(Run):
                          {"cuda:0": "full", "cuda.cudnn:0": "norm"})
         self.assertEqual({row["interleaved"] for row in rows}, {"1"})
 
+    def test_a_peer_may_choose_anew_in_every_process(self):
+        self.bench("--device=cuda.cudnn", "--model=lstm", "--measure=throughput", "--pass=fwd", *CHAIN,
+                   "--repetitions=1", "--processes=3")
+        rows = rows_of(self.out, "results.csv")
+        self.assertEqual([row["status"] for row in rows], ["ok"] * 3)
+        self.assertEqual({row["verified"] for row in rows}, {"norm"})
+
     def test_two_of_a_kind_agree(self):
         self.bench("--device=cuda:0,cuda:1", "--model=lstm", *CHAIN, **emulating("devices=2"))
         rows = rows_of(self.out, "results.csv")

@@ -97,15 +97,6 @@ class Files(Run):
         self.assertEqual({r["verified"] for r in rows}, {"full"})
         self.assertEqual(len({r["checksum"] for r in rows}), 1)
 
-    def test_a_peer_may_choose_anew_in_every_process(self):
-        if "\n  cuda.cudnn:0 " not in self.bench("--list", out=False).stdout:
-            self.skipTest("no device cuda.cudnn")
-        self.bench("--device=cuda.cudnn", "--model=lstm", "--seq-len=6", "--width=6", "--batch=2",
-                   "--measure=throughput", "--pass=fwd", *QUICK, "--repetitions=1", "--processes=3")
-        rows = rows_of(self.out, "results.csv")
-        self.assertEqual([r["status"] for r in rows], ["ok"] * 3)
-        self.assertEqual({r["verified"] for r in rows}, {"norm"})
-
     def test_gradient_alone(self):
         self.bench(*TINY, "--device=null", "--measure=gradient")
         (row,) = rows_of(self.out, "results.csv")
