@@ -125,8 +125,26 @@ static void test_large_windows(void **unused)
     run_free(&run);
 }
 
-int main(void)
+/* Offsets that 32 bits do not hold; --slow. */
+static void test_beyond_4_gib(void **unused)
 {
+    (void)unused;
+    run_model run;
+    vg_verdict_of_run verdict;
+    train(&run, "stack-tanh/d380/w1/b65536/fp32/xavier/seed1", CUDA_DEVICE, "auto");
+    assert_true(run.program->arena_bytes > UINT64_C(1) << 32);
+    run_try(&run, "verify",
+            vg_verify(run.driver, run.exec, run.program, VG_PASSES_TRAIN | VG_PASS_LOSS,
+                      run.applied.denormals, VG_VERIFY_SAMPLED, 60, &verdict));
+    assert_int_equal(verdict.verified, VG_VERIFIED_SAMPLED);
+    run_free(&run);
+}
+
+int main(int count, char **arguments)
+{
+    const struct CMUnitTest slow[] = {cmocka_unit_test(test_beyond_4_gib)};
+    if (count > 1 && strcmp(arguments[1], "--slow") == 0)
+        CUDA_TESTS(slow);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_sequence),
         cmocka_unit_test(test_deep),
