@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "scan_s_trial.h"
+#include "scan_s_check.h"
 
 static const struct {
     uint32_t units, batch;

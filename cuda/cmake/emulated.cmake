@@ -27,7 +27,8 @@ endforeach()
 # A stream is a thread of its own to ThreadSanitizer; the runtime's tables belong to none.
 if(VG_SANITIZE MATCHES thread)
   file(GLOB runtime_sources ${emulation}/runtime*.cc)
-  set_source_files_properties(${runtime_sources} ${emulation}/cublaslt.cc PROPERTIES
+  set_source_files_properties(${runtime_sources} ${emulation}/cublaslt.cc
+                              ${emulation}/cublaslt_rules.cc PROPERTIES
                               COMPILE_OPTIONS "-fno-sanitize=thread;${emulation_tells}")
 endif()
 target_include_directories(vg_cuda PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${emulation})

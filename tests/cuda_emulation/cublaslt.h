@@ -67,6 +67,22 @@ inline uint64_t layout_bytes(const layout &l)
     return l.rows && l.cols ? ((l.cols - 1) * (uint64_t)l.ld + l.rows) * element_bytes(l.type) : 0;
 }
 
+/* cublaslt_rules.cc */
+/* The sizes agree. */
+bool conforms(const product_desc &desc, const layout &a, const layout &b, const layout &c,
+              const layout &d);
+/* What there are algorithms for; sizes have been looked at. */
+bool supported(const product_desc &desc, const layout &a, const layout &b, const layout &c,
+               const layout &d);
+/* What an algorithm is for, but sizes and addresses. */
+uint64_t kind_of(const product_desc &desc, const layout &a, const layout &d);
+/* Bytes of the work area. */
+uint64_t work_wanted(const product_desc &desc, const layout &a, const layout &d,
+                     const preference &wish);
+/* A report where the library would write or read outside; else what it answers. */
+cublasStatus_t check_addresses(const product &p, const algorithm &chosen);
+cublasStatus_t check_work(const algorithm &chosen, const void *work, size_t bytes);
+
 /* cublaslt_product.cc */
 void multiply(const product &p);
 
