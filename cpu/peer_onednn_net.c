@@ -10,9 +10,12 @@
 vg_status vg_onednn_check(dnnl_status_t status, const char *call)
 {
     static const char *const words[] = {
-        [dnnl_out_of_memory] = "out of memory",   [dnnl_invalid_arguments] = "invalid arguments",
-        [dnnl_unimplemented] = "not implemented", [dnnl_iterator_ends] = "no implementation left",
-        [dnnl_runtime_error] = "runtime error",   [dnnl_not_required] = "not required",
+        [dnnl_out_of_memory] = "out of memory",
+        [dnnl_invalid_arguments] = "invalid arguments",
+        [dnnl_unimplemented] = "no such primitive in this library",
+        [dnnl_iterator_ends] = "no implementation left",
+        [dnnl_runtime_error] = "runtime error",
+        [dnnl_not_required] = "not required",
     };
     if (status == dnnl_success)
         return VG_OK;
