@@ -144,12 +144,6 @@ class Files(Run):
         self.assertEqual(rows[0].replace("x1", "x2"), rows[1])
         self.assertIn("null x1 was as fast as null x2, within 1 %.", done.stderr)
 
-    def test_the_fastest_device_is_compared_with_the_others(self):
-        done = self.bench(*SMALL[1:], "--device=ref,cpu.scalar,null", "--width=64", "--batch=8",
-                          "--verify=off")
-        one = r"[\d.e+]+ times faster than \S+"
-        self.assertRegex(done.stderr, rf"\n(ref|cpu.scalar) was {one},\n    {one}\.\n")
-
     def test_a_table_fits_its_terminal(self):
         for columns in (80, 110, 120, 160):
             shutil.rmtree(self.out, ignore_errors=True)
