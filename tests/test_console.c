@@ -1,15 +1,16 @@
 /* What the sentence under the table says of devices whose times are given. */
-#include "sink_console.h"
-
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
+
+#include "sink_console.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 typedef struct timed_row {
     const char *device, *name;
