@@ -1,0 +1,188 @@
+"""Reads result folders strictly: what `bench --out=DIR` wrote becomes a frame a file.
+
+A source is a folder with a results.csv somewhere in or below it (one run, or many), or such a file
+by itself. What is malformed raises Malformed, whose text names file, line and column; the last line
+of a file is dropped where no end of line closes it: a run may be killed at any moment.
+"""
+import csv
+import dataclasses
+import io
+import json
+import math
+import pathlib
+
+import numpy
+import pandas
+
+SCHEMA = 1
+KEY = ["case", "device", "pass", "threads", "bind", "denormals"]  # of a measurement, over its samples
+SAMPLE = ["run_id", "process"]  # a process: its median over repetitions is one sample
+TEXTS = {"run_id", "time_utc", "case", "status", "reason", "verified", "device", "device_name",
+         "hardware_id", "build_id", "implementation", "algorithm", "model", "activation", "init",
+         "dtype", "bind", "denormals", "pass", "throttle", "checksum", "tensor", "direction", "verdict"}
+
+
+class Malformed(ValueError):
+    """A file that is not what bench writes."""
+
+
+class OtherSchema(Malformed):
+    """A file of a later schema than this reader knows."""
+
+
+class Empty(Malformed):
+    """A folder that is there, and holds no results."""
+
+
+@dataclasses.dataclass
+class Results:
+    """Rows of all runs of one source. `path` tells of each row where it came from."""
+
+    results: pandas.DataFrame
+    gradients: pandas.DataFrame
+    decay: pandas.DataFrame
+    env: dict  # of each run_id: its env.json; a run without one is not in it
+
+    def only(self, runs):
+        """The part of these runs."""
+        frames = (f[f.run_id.isin(runs)] for f in (self.results, self.gradients, self.decay))
+        return Results(*frames, {run: env for run, env in self.env.items() if run in runs})
+
+
+def _text(path):
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Malformed(f"{path}: {error.strerror}") from error
+    for what, at in (("a NUL byte", data.find(b"\0")), ("not UTF-8", _not_utf8(data))):
+        if at >= 0:
+            line, start = data.count(b"\n", 0, at) + 1, data.rfind(b"\n", 0, at)
+            raise Malformed(f"{path}: line {line}, column {at - start}: {what}")
+    return data.decode()
+
+
+def _not_utf8(data):
+    """Where the first byte stands that is not UTF-8, or -1."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return -1
+
+
+def _records(path):
+    """The header, and (line, fields) of every other record."""
+    text = _text(path)
+    reader = csv.reader(io.StringIO(text[:text.rfind("\n") + 1], newline=""), strict=True)
+    records, line = [], 1
+    try:
+        for fields in reader:
+            records.append((line, fields))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise Malformed(f"{path}: line {line}, column 1: {error}") from error
+    if not records:
+        raise Malformed(f"{path}: line 1, column 1: no header")
+    return records[0][1], records[1:]
+
+
+def _numbers(path, name, position, lines, texts):
+    """A column as doubles; an empty field is NaN."""
+    values = pandas.to_numeric(pandas.Series(texts, dtype=object).replace("", math.nan), errors="coerce")
+    for i in numpy.flatnonzero(values.isna()):
+        if texts[i] not in ("", "nan"):
+            raise Malformed(f"{path}: line {lines[i]}, column {position}: {name}: "
+                            f"{texts[i][:40]!r} is not a number")
+    return values.astype(float).to_numpy()
+
+
+def read_csv(path, needed, any_schema=False):
+    """One file of bench as a frame, with a column `path`; columns in `needed` must be there."""
+    path = pathlib.Path(path)
+    header, records = _records(path)
+    for name in ["schema_version", *needed]:
+        if name not in header:
+            raise Malformed(f"{path}: line 1, column {len(header)}: no column {name}")
+    if len(set(header)) < len(header):
+        twice = next(i for i, name in enumerate(header) if name in header[:i])
+        raise Malformed(f"{path}: line 1, column {twice + 1}: {header[twice]} for the second time")
+    for line, fields in records:
+        if len(fields) != len(header):
+            raise Malformed(f"{path}: line {line}, column {len(fields)}: {len(fields)} fields, "
+                            f"expected {len(header)}")
+    lines = [line for line, _ in records]
+    columns = zip(*(fields for _, fields in records)) if records else [()] * len(header)
+    frame = {"path": [str(path)] * len(records), "line": lines}
+    for position, (name, texts) in enumerate(zip(header, columns), 1):
+        frame[name] = list(texts) if name in TEXTS else _numbers(path, name, position, lines, texts)
+    frame = pandas.DataFrame(frame)
+    later = frame[frame.schema_version > SCHEMA]
+    if len(later) and not any_schema:
+        first = later.iloc[0]
+        raise OtherSchema(f"{path}: line {first.line}, column {header.index('schema_version') + 1}: "
+                          f"schema_version {first.schema_version:g}, expected {SCHEMA}")
+    return frame
+
+
+def _read_env(path):
+    try:
+        env = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise Malformed(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    if not isinstance(env, dict) or not isinstance(env.get("run_id"), str):
+        raise Malformed(f"{path}: line 1, column 1: no run_id")
+    return env
+
+
+RESULTS = [*KEY, *SAMPLE, "repetition", "status", "reason", "verified", "disturbed", "time_s", "dtype",
+           "hardware_id", "build_id", "time_utc"]
+GRADIENTS = ["run_id", "case", "device", "denormals", "tensor", "layer", "step", "log10_norm",
+             "log10_norm_exact", "mean_abs_derivative"]
+DECAY = ["run_id", "case", "device", "denormals", "direction", "layer", "predicted_rate"]
+
+
+def read(source, any_schema=False):
+    """All runs of a source. Malformed where one is, Empty where there is none."""
+    source = pathlib.Path(source)
+    if source.is_dir():
+        files = sorted(source.rglob("results.csv"))
+        if not files:
+            raise Empty(f"{source}: no results.csv in or below it")
+    else:
+        files = [source]
+    frames, env = {"results": [], "gradients": [], "decay": []}, {}
+    for path in files:
+        frames["results"].append(read_csv(path, RESULTS, any_schema))
+        if not source.is_dir():
+            continue
+        for name, needed in (("gradients", GRADIENTS), ("decay", DECAY)):
+            if (beside := path.with_name(f"{name}.csv")).exists():
+                frames[name].append(read_csv(beside, needed, any_schema))
+        if (beside := path.with_name("env.json")).exists():
+            one = _read_env(beside)
+            env[one["run_id"]] = one
+    needed = {"results": RESULTS, "gradients": GRADIENTS, "decay": DECAY}
+    joined = {name: pandas.concat(parts, ignore_index=True) if parts
+              else pandas.DataFrame(columns=["path", "line", *needed[name]])
+              for name, parts in frames.items()}
+    _no_doubles(joined["results"])
+    return Results(**joined, env=env)
+
+
+def _no_doubles(rows):
+    timed = rows[rows.time_s.notna()]
+    again = timed[timed.duplicated([*KEY, *SAMPLE, "repetition"])]
+    if len(again):
+        first = again.iloc[0]
+        raise Malformed(f"{first.path}: line {first.line}, column 1: this measurement is there already")
+
+
+def counted(rows):
+    """Rows whose time may be compared: the case is ok, and its results were verified."""
+    return rows[(rows.status == "ok") & (rows.verified != "no") & (rows.time_s > 0)]
+
+
+def samples(rows, columns=("time_s",), key=tuple(KEY)):
+    """The median over repetitions of each process, undisturbed ones only."""
+    calm = rows[rows.disturbed == 0]
+    return calm.groupby([*key, *SAMPLE], dropna=False, sort=False)[list(columns)].median().reset_index()
