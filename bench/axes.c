@@ -1,7 +1,7 @@
 /* Values of options: single ones and axes. */
 #include "axes.h"
 
-#include "case.h"
+#include "numbers.h"
 #include "options.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #ifndef VG_AXES_H
 #define VG_AXES_H
 
-#include "case.h"
+#include "vg/case.h"
 
 #include <stddef.h>
 

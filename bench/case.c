@@ -1,5 +1,7 @@
 /* Cases: defaults, ranges, and the one-line name. */
-#include "case.h"
+#include "vg/case.h"
+
+#include "numbers.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,5 +1,7 @@
 /* A case's name back to its model. */
-#include "case.h"
+#include "vg/case.h"
+
+#include "numbers.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The table of device families, and the list of every device that they find. */
-#include "devices.h"
+#include "vg/devices.h"
 
 #include <stdlib.h>
 #include <string.h>

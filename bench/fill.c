@@ -1,5 +1,5 @@
 /* The values of a case's inputs and parameters: which law each tensor follows, and its drawing. */
-#include "fill.h"
+#include "vg/fill.h"
 
 #include "random.h"
 #include "theory.h"

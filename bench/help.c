@@ -1,7 +1,8 @@
 /* --help, generated from the table of options, and --version. */
 #include "build_info.h"
-#include "devices.h"
 #include "option_table.h"
+
+#include "vg/devices.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #ifndef VG_LOWER_BUILD_H
 #define VG_LOWER_BUILD_H
 
-#include "lower.h"
+#include "vg/lower.h"
 
 typedef struct vg_builder {
     const vg_model *model;

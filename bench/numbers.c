@@ -1,5 +1,5 @@
 /* Numbers as text and back, in the C locale whatever the user's. */
-#include "case.h"
+#include "numbers.h"
 
 #include <locale.h>
 #include <math.h>

@@ -1,6 +1,8 @@
 /* How one option changes what the parser holds. */
 #include "option_set.h"
 
+#include "numbers.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

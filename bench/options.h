@@ -2,8 +2,9 @@
 #ifndef VG_OPTIONS_H
 #define VG_OPTIONS_H
 
-#include "case.h"
 #include "verify.h"
+
+#include "vg/case.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,9 @@
 #ifndef VG_PLAN_H
 #define VG_PLAN_H
 
-#include "devices.h"
 #include "options.h"
+
+#include "vg/devices.h"
 
 typedef struct vg_planned_case {
     vg_model model;

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "axes.h"
+#include "numbers.h"
 
 #include <stdio.h>
 #include <stdlib.h>

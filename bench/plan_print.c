@@ -1,8 +1,9 @@
 /* What a plan will take, and the texts of --list and --dry-run. */
 #include "plan.h"
 
-#include "lower.h"
 #include "option_table.h"
+
+#include "vg/lower.h"
 
 #include <math.h>
 #include <string.h>

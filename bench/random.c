@@ -1,7 +1,7 @@
 /* Philox, the normal distribution, and random orthogonal matrices. */
 #include "random.h"
 
-#include "fill.h"
+#include "vg/fill.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Rows as CSV, and one record of CSV back into fields. */
 #include "sink_csv.h"
 
-#include "case.h"
+#include "vg/case.h"
 
 #include <inttypes.h>
 #include <locale.h>

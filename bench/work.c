@@ -2,12 +2,13 @@
 #include "work.h"
 
 #include "bounds.h"
-#include "case.h"
 #include "dump.h"
-#include "fill.h"
-#include "lower.h"
 #include "profile.h"
 #include "verify.h"
+
+#include "vg/case.h"
+#include "vg/fill.h"
+#include "vg/lower.h"
 
 #include <math.h>
 #include <stdio.h>

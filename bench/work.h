@@ -3,10 +3,11 @@
 #ifndef VG_WORK_H
 #define VG_WORK_H
 
-#include "devices.h"
 #include "options.h"
 #include "timer.h"
 #include "wire.h"
+
+#include "vg/devices.h"
 
 typedef struct vg_work {
     int out; /* file descriptor of the answers */

@@ -2,9 +2,9 @@
 #ifndef LOADED_CASE_H
 #define LOADED_CASE_H
 
-#include "case.h"
-#include "lower.h"
+#include "vg/case.h"
 #include "vg/device.h"
+#include "vg/lower.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -4,10 +4,10 @@
 #ifndef VG_TEST_RUN_MODEL_H
 #define VG_TEST_RUN_MODEL_H
 
-#include "case.h"
-#include "devices.h"
-#include "fill.h"
-#include "lower.h"
+#include "vg/case.h"
+#include "vg/devices.h"
+#include "vg/fill.h"
+#include "vg/lower.h"
 
 #include <math.h>
 #include <stdio.h>

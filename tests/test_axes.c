@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "axes.h"
+#include "numbers.h"
 
 #include <locale.h>
 #include <math.h>

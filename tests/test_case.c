@@ -1,6 +1,7 @@
 /* A case's name: defaults, ranges, and that what is written reads back, and nothing else does. */
-#include "case.h"
+#include "vg/case.h"
 
+#include "numbers.h"
 #include "random.h"
 
 #include <math.h>

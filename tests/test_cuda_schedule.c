@@ -6,9 +6,10 @@
 
 #include <cmocka.h>
 
-#include "case.h"
 #include "cuda_schedule.h"
-#include "lower.h"
+
+#include "vg/case.h"
+#include "vg/lower.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* Random numbers, number formats, and what every initialiser draws. */
-#include "case.h"
-#include "fill.h"
-#include "lower.h"
 #include "random.h"
 #include "theory.h"
+
+#include "vg/case.h"
+#include "vg/fill.h"
+#include "vg/lower.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* Wide random stacks against mean-field theory, within theory's own tolerance: over S seeds of the
  * weights the mean of ln(g_L² / g_0²) lies within 4 sqrt(1.5 β/S) + 0.02 of L ln χ₁ - β/2, with β =
  * L (3 μ₂/μ₁² - 1)/W and μ_k = E[f'^{2k}]. */
+#include "numbers.h"
 #include "profile_curve.h"
 #include "theory.h"
 

@@ -5,8 +5,9 @@
 
 #include <cmocka.h>
 
-#include "lower.h"
 #include "plan.h"
+
+#include "vg/lower.h"
 
 #include <math.h>
 #include <stdio.h>

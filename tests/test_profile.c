@@ -1,8 +1,9 @@
 /* Rows of gradients and decays from slots that are written by hand. */
 #include "bounds.h"
-#include "case.h"
-#include "lower.h"
 #include "theory.h"
+
+#include "vg/case.h"
+#include "vg/lower.h"
 
 #include <math.h>
 #include <setjmp.h>

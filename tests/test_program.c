@@ -1,6 +1,6 @@
 /* Every kind of model, with every option that changes its program, lowers to one that checks. */
-#include "case.h"
-#include "lower.h"
+#include "vg/case.h"
+#include "vg/lower.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -31,14 +31,5 @@ const char *vg_input_name(vg_input x);
  * spelling of the numbers; ranges are vg_model_complete()'s. */
 void vg_init_name(vg_init init, char *out, size_t size);
 vg_status vg_init_parse(const char *text, size_t length, vg_init *out);
-/* Numbers, in the C locale whatever the user's. All of [text, text + length): digits alone, without
- * a sign; or [+-]digits[.digits][e[+-]digits] with a digit before or after the point. False where
- * it is not so, does not fit, or is not finite. */
-bool vg_whole_parse(const char *text, size_t length, uint64_t *out);
-bool vg_number_parse(const char *text, size_t length, double *out);
-/* The shortest decimal form of a double that reads back as the same double. */
-void vg_number_name(double value, char *out, size_t size);
-/* The value that its first 15 decimal digits say: 3 · 0.1 -> 0.3. */
-double vg_number_tidy(double value);
 
 #endif
