@@ -134,8 +134,9 @@ def _read_env(path):
     return env
 
 
-RESULTS = [*KEY, *SAMPLE, "repetition", "status", "reason", "verified", "disturbed", "time_s", "dtype",
-           "hardware_id", "build_id", "time_utc"]
+RESULTS = [*KEY, *SAMPLE, "repetition", "status", "reason", "verified", "disturbed", "time_s", "items_per_s",
+           "model", "dtype", "depth", "width", "input", "seq_len", "batch", "iterations", "hardware_id",
+           "build_id", "time_utc"]
 GRADIENTS = ["run_id", "case", "device", "denormals", "tensor", "layer", "step", "log10_norm",
              "log10_norm_exact", "mean_abs_derivative"]
 DECAY = ["run_id", "case", "device", "denormals", "direction", "layer", "predicted_rate"]
