@@ -1,4 +1,6 @@
 /* --help, generated from the table of options, and --version. */
+#include "help.h"
+
 #include "build_info.h"
 #include "option_table.h"
 
@@ -6,18 +8,28 @@
 
 #include <string.h>
 
-static const char examples[] =
-    "bench: how fast, and how far, gradients travel through deep and long networks\n"
-    "\n"
-    "Examples\n"
-    "  bench --device=cuda --depth=64               three stacks 64 deep on the first GPU\n"
-    "  bench --seq-len=128,1024 --width=512         rnn, lstm and gru on the best devices\n"
-    "  bench --model=lstm --seq-len=1:1024:*2 --forget-bias=drawn,1\n"
-    "  bench --device='cpu.*' --preset=quick        every CPU device side by side\n"
-    "  bench --case=stack-tanh/d64/w256/b32/fp32/xavier/seed1 --check\n"
-    "\n"
+const char vg_help_summary[] =
+    "how fast, and how far, gradients travel through deep and long networks";
+
+const vg_help_pair vg_help_examples[] = {
+    {"--device=cuda --depth=64", "three stacks 64 deep on the first GPU"},
+    {"--seq-len=128,1024 --width=512", "rnn, lstm and gru on the best devices"},
+    {"--model=lstm --seq-len=1:1024:*2 --forget-bias=drawn,1", "a sweep and a remedy"},
+    {"--device='cpu.*' --preset=quick", "every CPU device side by side"},
+    {"--case=stack-tanh/d64/w256/b32/fp32/xavier/seed1 --check", "one case, its results alone"},
+    {NULL, NULL}};
+
+const char vg_help_values[] =
     "Results go to stderr as a table and to files (--out). Several values of an option make\n"
     "several cases. AXIS: 8 or 8,16,64 or 1:64:*2 or 0:100:+10. TIME: 0.2s, 200ms, 1m.\n";
+
+const vg_help_pair vg_help_exits[] = {{"0", "all well"},
+                                      {"1", "a case failed"},
+                                      {"2", "usage"},
+                                      {"3", "a named device is not there"},
+                                      {"4", "results could not be written"},
+                                      {"130, 143, 129", "Ctrl-C, SIGTERM, SIGHUP"},
+                                      {NULL, NULL}};
 
 enum { LEFT = 26, WIDTH = 100 };
 
@@ -37,33 +49,43 @@ static void print_words(FILE *to, const char *text, int *at)
     }
 }
 
-static void print_row(FILE *to, const vg_option_row *row)
+/* "  left    help [fallback]"; a left part that is too long stands on a line of its own. */
+static void print_row(FILE *to, const char *left, const char *help, const char *fallback)
 {
-    char text[128];
-    snprintf(text, sizeof text, "  --%s%s%s", row->name, row->values != NULL ? "=" : "",
-             row->values != NULL ? row->values : "");
-    fprintf(to, "%-*s", LEFT, text);
-    int at = (int)strlen(text) > LEFT ? WIDTH : LEFT; /* too long: the help below it */
-    print_words(to, row->help, &at);
-    if (row->fallback != NULL) {
-        snprintf(text, sizeof text, "[%s]", row->fallback);
+    int at = (int)strlen(left) + 2;
+    fprintf(to, "  %-*s", LEFT - 2, left);
+    at = at > LEFT ? WIDTH : LEFT;
+    print_words(to, help, &at);
+    if (fallback != NULL) {
+        char text[128];
+        snprintf(text, sizeof text, "[%s]", fallback);
         print_words(to, text, &at);
     }
     fputc('\n', to);
 }
 
+static void print_option(FILE *to, const vg_option_row *row)
+{
+    char left[128];
+    snprintf(left, sizeof left, "--%s%s%s", row->name, row->values != NULL ? "=" : "",
+             row->values != NULL ? row->values : "");
+    print_row(to, left, row->help, row->fallback);
+}
+
 void vg_options_help(FILE *to)
 {
-    fputs(examples, to);
+    fprintf(to, "bench: %s\n\nExamples\n", vg_help_summary);
+    for (const vg_help_pair *e = vg_help_examples; e->term != NULL; e++)
+        fprintf(to, "  bench %-59s%s\n", e->term, e->what);
+    fprintf(to, "\n%s", vg_help_values);
     for (const vg_option_row *row = vg_option_rows; row->name != NULL; row++) {
         if (row->group != NULL)
             fprintf(to, "\n%s\n", row->group);
-        print_row(to, row);
+        print_option(to, row);
     }
-    fputs("\n"
-          "Exit: 0 all well; 1 a case failed; 2 usage; 3 a named device is not there; 4 results\n"
-          "could not be written; 130, 143, 129 on Ctrl-C, SIGTERM, SIGHUP.\n",
-          to);
+    fputs("\nExit status\n", to);
+    for (const vg_help_pair *e = vg_help_exits; e->term != NULL; e++)
+        print_row(to, e->term, e->what, NULL);
 }
 
 void vg_options_version(FILE *to)
