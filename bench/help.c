@@ -12,8 +12,8 @@ const char vg_help_summary[] =
     "how fast, and how far, gradients travel through deep and long networks";
 
 const vg_help_pair vg_help_examples[] = {
-    {"--device=cuda --depth=64", "three stacks 64 deep on the first GPU"},
-    {"--seq-len=128,1024 --width=512", "rnn, lstm and gru on the best devices"},
+    {"--device=cuda --depth=64", "64 layers on the first GPU"},
+    {"--seq-len=128,1024 --width=512", "rnn, lstm and gru, two lengths"},
     {"--model=lstm --seq-len=1:1024:*2 --forget-bias=drawn,1", "a sweep and a remedy"},
     {"--device='cpu.*' --preset=quick", "every CPU device side by side"},
     {"--case=stack-tanh/d64/w256/b32/fp32/xavier/seed1 --check", "one case, its results alone"},
@@ -76,7 +76,7 @@ void vg_options_help(FILE *to)
 {
     fprintf(to, "bench: %s\n\nExamples\n", vg_help_summary);
     for (const vg_help_pair *e = vg_help_examples; e->term != NULL; e++)
-        fprintf(to, "  bench %-59s%s\n", e->term, e->what);
+        fprintf(to, "  bench %-58s %s\n", e->term, e->what);
     fprintf(to, "\n%s", vg_help_values);
     for (const vg_option_row *row = vg_option_rows; row->name != NULL; row++) {
         if (row->group != NULL)
