@@ -13,19 +13,19 @@ static size_t parts(size_t count, size_t most)
     return (count + most - 1) / most;
 }
 
-/* Rows [first, last) of a panel `vectors` wide, in tiles as even as can be. */
-static void panel_rows(const vg_gemm_kernels *kernels, const vg_product *p, vg_tile tile,
-                       uint32_t vectors, size_t first, size_t last)
+/* So many rows of a panel `vectors` wide, in tiles as even as can be, the higher ones first. */
+static void panel_rows(const vg_gemm_kernels *kernels, const vg_tile *tile, uint32_t vectors,
+                       const float *a, const float *b, float *c, size_t rows)
 {
-    size_t tiles = parts(last - first, kernels->max_rows[vectors]), at = first;
+    size_t tiles = parts(rows, kernels->max_rows[vectors]);
+    if (tiles == 0)
+        return;
+    size_t low = rows / tiles, higher = rows % tiles;
     for (size_t i = 0; i < tiles; i++) {
-        size_t end = first + (last - first) * (i + 1) / tiles;
-        vg_tile t = tile;
-        t.a += at * p->a_row;
-        t.c += at * p->c_row;
-        t.prefetch_a = p->prefetch_a ? (end - at) * p->a_row : 0;
-        kernels->tile[vectors][end - at](&t);
-        at = end;
+        size_t n = low + (i < higher);
+        kernels->tile[vectors][n](tile, a, b, c);
+        a += n * tile->a_row;
+        c += n * tile->c_row;
     }
 }
 
@@ -47,19 +47,18 @@ static void panel(const vg_gemm_kernels *kernels, const vg_product *p, size_t in
     while (left > 0) {
         uint32_t vectors = width_at_most(kernels, (uint32_t)parts(left, kernels->lanes));
         uint32_t n = (uint32_t)least(left, (size_t)vectors * kernels->lanes);
-        vg_tile tile = {.a = p->a + k0 * p->a_k,
-                        .b = b,
-                        .c = p->c + col,
-                        .a_row = p->a_row,
+        vg_tile tile = {.a_row = p->a_row,
                         .a_k = p->a_k,
                         .b_k = p->b_k,
                         .c_row = p->c_row,
                         .k = k,
+                        .prefetch_a = p->prefetch_a,
                         .prefetch_b = p->prefetch_b ? p->b_panel : 0,
                         .n = n,
                         .accumulate = p->accumulate || k0 > 0,
                         .stream = p->stream && k == p->k};
-        panel_rows(kernels, p, tile, vectors, first, last);
+        panel_rows(kernels, &tile, vectors, p->a + first * p->a_row + k0 * p->a_k, b,
+                   p->c + first * p->c_row + col, last - first);
         b += n;
         col += n;
         left -= n;

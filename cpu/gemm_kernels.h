@@ -10,25 +10,24 @@
 
 enum { VG_TILE_ROWS = 14, VG_TILE_VECTORS = 8, VG_TILE_LINE = 16 /* floats a cache line */ };
 
-/* One tile: C[i, j] = Σ_k A[i, k] B[k, j] for `rows` rows and n columns, in fp32, every element by
- * one chain of fused multiply-adds from k = 0 on, whatever the tile's shape.
+/* What the tiles of a panel share. C[i, j] = Σ_k A[i, k] B[k, j] for `rows` rows and n columns, in
+ * fp32, every element by one chain of fused multiply-adds from k = 0 on, whatever the tile's shape.
  * A[i, k] at a[i·a_row + k·a_k]; B[k, j] at b[k·b_k + j]; C[i, j] at c[i·c_row + j].
  * n is at most the tile's vectors times the lanes and less than one vector fewer. Whole vectors of
  * B are read (the lanes beyond n never reach a result); exactly n columns of C are written.
  * accumulate: the sum is added to C. stream (not while accumulating; C and its rows aligned to
- * whole vectors): C goes past the caches; other threads see it after the next barrier. prefetch_a,
- * prefetch_b (where a_k = 1; 0 = none): the lines at that distance in elements from those of A or B
- * in use are asked for. */
+ * whole vectors): C goes past the caches; other threads see it after the next barrier. prefetch_a
+ * (where a_k = 1): as many rows of A after the tile's are asked for. prefetch_b (where a_k = 1; 0 =
+ * none): the lines at that distance in elements from those of B in use are. */
 typedef struct vg_tile {
-    const float *a, *b;
-    float *c;
-    size_t a_row, a_k, b_k, c_row, k;
-    size_t prefetch_a, prefetch_b;
+    size_t a_row, a_k, b_k, c_row, k, prefetch_b;
     uint32_t n;
-    bool accumulate, stream;
+    bool accumulate, stream, prefetch_a;
 } vg_tile;
 
-typedef void vg_tile_fn(const vg_tile *tile);
+/* What differs from tile to tile comes in registers: through memory it would wait for the sums of
+ * the tile before. */
+typedef void vg_tile_fn(const vg_tile *tile, const float *a, const float *b, float *c);
 
 /* C[i, o] = Σ_k X[i, k] W[o, k], both read along their rows: for few rows of X. A sum's order
  * depends on k alone, and is another than a tile's. X[i, k] at x[i·x_row + k], W[o, k] at w[o·w_row

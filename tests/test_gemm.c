@@ -172,10 +172,7 @@ static void test_tiles(void **unused)
         for (uint32_t v = 1; v <= VG_TILE_VECTORS; v++)
             for (uint32_t rows = 1; rows <= g->max_rows[v]; rows++)
                 for (uint32_t less = 0; less < g->lanes; less++) {
-                    vg_tile t = {.a = a,
-                                 .b = b,
-                                 .c = c,
-                                 .a_row = K,
+                    vg_tile t = {.a_row = K,
                                  .a_k = 1,
                                  .b_k = WIDTH,
                                  .c_row = WIDTH,
@@ -183,16 +180,13 @@ static void test_tiles(void **unused)
                                  .n = v * g->lanes - less};
                     for (size_t i = 0; i < VG_TILE_ROWS * WIDTH; i++)
                         c[i] = poison;
-                    g->tile[v][rows](&t);
+                    g->tile[v][rows](&t, a, b, c);
                     for (uint32_t i = 0; i < VG_TILE_ROWS; i++)
                         for (uint32_t j = 0; j < WIDTH; j++) {
                             for (uint32_t s = 0; j == 0 && i < rows && s < t.n; s += g->lanes) {
                                 vg_tile single = t;
-                                single.a += i * K;
-                                single.b += s;
-                                single.c = one + s;
                                 single.n = t.n - s < g->lanes ? t.n - s : g->lanes;
-                                g->tile[1][1](&single);
+                                g->tile[1][1](&single, a + i * K, b + s, one + s);
                             }
                             float want = i < rows && j < t.n ? one[j] : poison;
                             if (memcmp(&c[i * WIDTH + j], &want, sizeof want) != 0)
