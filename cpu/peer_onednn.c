@@ -7,6 +7,7 @@
 #include "denormals.h"
 #include "topology.h"
 
+#include <math.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,12 +15,18 @@
 #include <string.h>
 #include <time.h>
 
+static const vg_option options[] = {
+    {"product", "auto|packed|plain|matmul",
+     "dense layers: inner products on packed or plain weights, matmuls, or whichever is fastest"},
+    {NULL, NULL, NULL}};
+
 struct vg_device {
     vg_device *own; /* our best device, whose peaks and facts are those of the machine */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     vg_topology topology;
     vg_device_applied applied;
+    vg_onednn_form form;
 };
 
 /* Devices. */
@@ -109,11 +116,22 @@ static void leave(const caller *before)
     sched_setaffinity(0, sizeof before->set, &before->set);
 }
 
+static vg_onednn_form form_of(const vg_setting *settings)
+{
+    vg_onednn_form form = VG_ONEDNN_FORMS;
+    for (const vg_setting *s = settings; s && s->name; s++)
+        for (int f = 0; f < VG_ONEDNN_FORMS; f++)
+            if (strcmp(s->name, "product") == 0 && strcmp(s->value, vg_onednn_form_names[f]) == 0)
+                form = (vg_onednn_form)f;
+    return form;
+}
+
 static vg_status open_all(vg_device *device, const vg_device_options *wanted)
 {
     vg_device_info best = {0};
     vg_device_options plain = *wanted;
     plain.settings = NULL;
+    device->form = form_of(wanted->settings);
     VG_TRY(best_cpu(&best));
     VG_TRY(vg_cpu_driver.open(&best, &plain, &device->own));
     vg_cpu_driver.applied(device->own, &device->applied);
@@ -203,6 +221,7 @@ static vg_status onednn_load(vg_device *device, const vg_model *model, const vg_
     exec->device = device;
     exec->program = program;
     exec->engine = device->engine;
+    exec->form = device->form;
     /* The library looks at the number of threads when it chooses. */
     const caller before = enter(device);
     vg_status status = build(exec, model);
@@ -318,6 +337,23 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+vg_status vg_onednn_time(vg_exec *exec, vg_pass pass, double *seconds)
+{
+    enum { FEWEST = 2 };
+    const double enough_s = 0.02;
+    double spent = 0;
+    VG_TRY(run_steps(exec, pass));
+    *seconds = (double)INFINITY;
+    for (int runs = 0; runs < FEWEST || spent < enough_s; runs++) {
+        const double start = now_s();
+        VG_TRY(run_steps(exec, pass));
+        const double took = now_s() - start;
+        spent += took;
+        *seconds = fmin(*seconds, took);
+    }
+    return VG_OK;
+}
+
 static vg_status onednn_run(vg_exec *exec, unsigned passes, uint32_t times, double *seconds)
 {
     const unsigned back = passes & VG_PASSES_BWD;
@@ -351,6 +387,7 @@ static vg_status onednn_slots(vg_exec *exec, vg_slot *out)
 const vg_driver vg_onednn_driver = {
     .family = "cpu.onednn",
     .help = "oneDNN's primitives, on the same cores and data",
+    .options = options,
     .opaque = true,
     .list = onednn_list,
     .open = onednn_open,

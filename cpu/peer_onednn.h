@@ -10,6 +10,17 @@
 
 enum { VG_ONEDNN_ARGS = 24 };
 
+/* How the library may be asked for a product of a dense layer. Which is fastest depends on shape,
+ * threads and processor: copies to a layout of its own cost more than they gain where the batch is
+ * small. */
+typedef enum vg_onednn_form {
+    VG_ONEDNN_PACKED, /* an inner product, the weights' layout left to the library */
+    VG_ONEDNN_PLAIN,  /* an inner product on the weights as they are */
+    VG_ONEDNN_MATMUL, /* a matmul on the weights as they are; dW and db an inner product */
+    VG_ONEDNN_FORMS   /* or: whichever is fastest in each pass */
+} vg_onednn_form;
+extern const char *const vg_onednn_form_names[VG_ONEDNN_FORMS];
+
 typedef struct vg_onednn_step vg_onednn_step;
 
 /* A primitive, or, where that is null, a loop of ours over n numbers. */
@@ -43,7 +54,8 @@ struct vg_exec {
     float **buffers;
     size_t step_count, region_count, memory_count, buffer_count;
     size_t step_room, region_room, memory_room, buffer_room;
-    char algorithm[128];
+    vg_onednn_form form; /* asked for */
+    char algorithm[160];
     bool whole_backward; /* backward cannot be split into its two passes */
     const vg_op *loss;
     double loss_value;
@@ -86,6 +98,17 @@ vg_status vg_onednn_fetched(vg_exec *exec, vg_pass pass, dnnl_memory_t from, dnn
 vg_status vg_onednn_place(vg_exec *exec, float *at, const uint32_t *order, uint32_t gates,
                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 void vg_onednn_net_free(vg_exec *exec);
+
+/* What was made since a mark can be undone: steps, memories and buffers. */
+typedef struct vg_onednn_mark {
+    size_t steps, memories, buffers;
+} vg_onednn_mark;
+vg_onednn_mark vg_onednn_here(const vg_exec *exec);
+void vg_onednn_undo(vg_exec *exec, vg_onednn_mark mark);
+
+/* peer_onednn.c: seconds that the steps of a pass take, the least of some runs; for use while a
+ * program is loaded. */
+vg_status vg_onednn_time(vg_exec *exec, vg_pass pass, double *seconds);
 
 /* peer_onednn_stack.c, peer_onednn_rnn.c: all steps of a model; VG_UNSUPPORTED with the reason. */
 vg_status vg_onednn_stack(vg_exec *exec, const vg_model *model);

@@ -193,15 +193,25 @@ vg_status vg_onednn_place(vg_exec *exec, float *at, const uint32_t *order, uint3
     return VG_OK;
 }
 
+vg_onednn_mark vg_onednn_here(const vg_exec *exec)
+{
+    return (vg_onednn_mark){exec->step_count, exec->memory_count, exec->buffer_count};
+}
+
+void vg_onednn_undo(vg_exec *exec, vg_onednn_mark mark)
+{
+    for (; exec->step_count > mark.steps; exec->step_count--)
+        if (exec->steps[exec->step_count - 1].primitive)
+            dnnl_primitive_destroy(exec->steps[exec->step_count - 1].primitive);
+    for (; exec->memory_count > mark.memories; exec->memory_count--)
+        dnnl_memory_destroy(exec->memories[exec->memory_count - 1]);
+    for (; exec->buffer_count > mark.buffers; exec->buffer_count--)
+        free(exec->buffers[exec->buffer_count - 1]);
+}
+
 void vg_onednn_net_free(vg_exec *exec)
 {
-    for (size_t i = 0; i < exec->step_count; i++)
-        if (exec->steps[i].primitive)
-            dnnl_primitive_destroy(exec->steps[i].primitive);
-    for (size_t i = 0; i < exec->memory_count; i++)
-        dnnl_memory_destroy(exec->memories[i]);
-    for (size_t i = 0; i < exec->buffer_count; i++)
-        free(exec->buffers[i]);
+    vg_onednn_undo(exec, (vg_onednn_mark){0});
     free(exec->steps);
     free(exec->memories);
     free(exec->buffers);

@@ -56,20 +56,48 @@ static uint64_t bits(const run_model *run)
     return checksum;
 }
 
+static void verify(const run_model *run)
+{
+    vg_verdict_of_run verdict;
+    run_try(run, "verify",
+            vg_verify(run->driver, run->exec, run->program, WORK, VG_DENORMALS_KEEP, VG_VERIFY_FULL,
+                      60, &verdict));
+    assert_int_equal(verdict.verified, VG_VERIFIED_NORM);
+    assert_true(verdict.max_error < 0.01);
+}
+
 static void test_oracle(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < CASES; i++) {
         run_model run;
-        vg_verdict_of_run verdict;
         start(&run, cases[i], NULL);
-        run_try(&run, "verify",
-                vg_verify(run.driver, run.exec, run.program, WORK, VG_DENORMALS_KEEP,
-                          VG_VERIFY_FULL, 60, &verdict));
-        assert_int_equal(verdict.verified, VG_VERIFIED_NORM);
-        assert_true(verdict.max_error < 0.01);
+        verify(&run);
         run_free(&run);
     }
+}
+
+/* Whichever way it is asked for a product; by itself it chooses one for each pass, and says so. */
+static void test_forms(void **unused)
+{
+    (void)unused;
+    static const char *const forms[] = {"packed", "plain", "matmul", "auto"};
+    for (size_t f = 0; f < 4; f++)
+        for (size_t i = 0; i < 5; i++) {
+            const vg_setting settings[] = {{"product", forms[f]}, {NULL, NULL}};
+            const vg_device_options options = {
+                .threads = 1, .bind = VG_BIND_NONE, .settings = settings};
+            run_model run;
+            char said[160], fwd[16], data[16], weights[16];
+            start(&run, cases[i], &options);
+            verify(&run);
+            run_try(&run, "choice", run.driver->choice(run.exec, said, sizeof said));
+            assert_int_equal(
+                sscanf(said, "fwd=%15s bwd_data=%15s bwd_weights=%15s", fwd, data, weights), 3);
+            if (f < 3)
+                assert_true(strcmp(fwd, forms[f]) == 0 && strcmp(data, forms[f]) == 0);
+            run_free(&run);
+        }
 }
 
 /* Nothing is spoilt or left over that a repetition would see. */
@@ -165,9 +193,9 @@ static void test_flushing(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_oracle),   cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_passes),
-        cmocka_unit_test(test_flushing),
+        cmocka_unit_test(test_oracle),  cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_repeats), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_passes),  cmocka_unit_test(test_flushing),
     };
     return cmocka_run_group_tests(tests, find_peer, NULL);
 }
