@@ -42,11 +42,13 @@ class Results:
     gradients: pandas.DataFrame
     decay: pandas.DataFrame
     env: dict  # of each run_id: its env.json; a run without one is not in it
+    described: dict  # of each of these: the folder that holds it
 
     def only(self, runs):
         """The part of these runs."""
         frames = (f[f.run_id.isin(runs)] for f in (self.results, self.gradients, self.decay))
-        return Results(*frames, {run: env for run, env in self.env.items() if run in runs})
+        return Results(*frames, *({run: of for run, of in all_of.items() if run in runs}
+                                  for all_of in (self.env, self.described)))
 
 
 def _text(path):
@@ -70,20 +72,20 @@ def _not_utf8(data):
     return -1
 
 
-def _records(path):
+def records(path):
     """The header, and (line, fields) of every other record."""
     text = _text(path)
     reader = csv.reader(io.StringIO(text[:text.rfind("\n") + 1], newline=""), strict=True)
-    records, line = [], 1
+    rows, line = [], 1
     try:
         for fields in reader:
-            records.append((line, fields))
+            rows.append((line, fields))
             line = reader.line_num + 1
     except csv.Error as error:
         raise Malformed(f"{path}: line {line}, column 1: {error}") from error
-    if not records:
+    if not rows:
         raise Malformed(f"{path}: line 1, column 1: no header")
-    return records[0][1], records[1:]
+    return rows[0][1], rows[1:]
 
 
 def _numbers(path, name, position, lines, texts):
@@ -99,20 +101,20 @@ def _numbers(path, name, position, lines, texts):
 def read_csv(path, needed, any_schema=False):
     """One file of bench as a frame, with a column `path`; columns in `needed` must be there."""
     path = pathlib.Path(path)
-    header, records = _records(path)
+    header, rows = records(path)
     for name in ["schema_version", *needed]:
         if name not in header:
             raise Malformed(f"{path}: line 1, column {len(header)}: no column {name}")
     if len(set(header)) < len(header):
         twice = next(i for i, name in enumerate(header) if name in header[:i])
         raise Malformed(f"{path}: line 1, column {twice + 1}: {header[twice]} for the second time")
-    for line, fields in records:
+    for line, fields in rows:
         if len(fields) != len(header):
             raise Malformed(f"{path}: line {line}, column {len(fields)}: {len(fields)} fields, "
                             f"expected {len(header)}")
-    lines = [line for line, _ in records]
-    columns = zip(*(fields for _, fields in records)) if records else [()] * len(header)
-    frame = {"path": [str(path)] * len(records), "line": lines}
+    lines = [line for line, _ in rows]
+    columns = zip(*(fields for _, fields in rows)) if rows else [()] * len(header)
+    frame = {"path": [str(path)] * len(rows), "line": lines}
     for position, (name, texts) in enumerate(zip(header, columns), 1):
         frame[name] = list(texts) if name in TEXTS else _numbers(path, name, position, lines, texts)
     frame = pandas.DataFrame(frame)
@@ -151,7 +153,7 @@ def read(source, any_schema=False):
             raise Empty(f"{source}: no results.csv in or below it")
     else:
         files = [source]
-    frames, env = {"results": [], "gradients": [], "decay": []}, {}
+    frames = {"results": [], "gradients": [], "decay": []}
     for path in files:
         frames["results"].append(read_csv(path, RESULTS, any_schema))
         if not source.is_dir():
@@ -159,15 +161,16 @@ def read(source, any_schema=False):
         for name, needed in (("gradients", GRADIENTS), ("decay", DECAY)):
             if (beside := path.with_name(f"{name}.csv")).exists():
                 frames[name].append(read_csv(beside, needed, any_schema))
-        if (beside := path.with_name("env.json")).exists():
-            one = _read_env(beside)
-            env[one["run_id"]] = one
     needed = {"results": RESULTS, "gradients": GRADIENTS, "decay": DECAY}
     joined = {name: pandas.concat(parts, ignore_index=True) if parts
               else pandas.DataFrame(columns=["path", "line", *needed[name]])
               for name, parts in frames.items()}
     _no_doubles(joined["results"])
-    return Results(**joined, env=env)
+    env, described = {}, {}
+    for path in sorted(source.rglob("env.json")) if source.is_dir() else []:
+        one = _read_env(path)
+        env[one["run_id"]], described[one["run_id"]] = one, path.parent
+    return Results(**joined, env=env, described=described)
 
 
 def _no_doubles(rows):
