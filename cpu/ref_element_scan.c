@@ -163,31 +163,53 @@ typedef struct unit_bwd {
     vf dc_own; /* the part of dc that came through h of this very step */
 } unit_bwd;
 
+/* What one unit kept of the way forward. */
+typedef struct unit_kept {
+    vf kept[VG_MAX_KEPT], before[VG_MAX_STATES], after[VG_MAX_STATES];
+} unit_kept;
+
+/* Its step backward from what comes back into h and the second state. */
+static unit_bwd from_back(const scan *s, const unit_kept *unit, vf dh, vf ds)
+{
+    unit_bwd out = {0};
+    vf back[VG_MAX_STATES] = {dh, ds};
+    vg_cell_bwd(s->op->cell, s->op->activation, unit->kept, unit->before, unit->after, back, out.dx,
+                out.dh, out.ds);
+    out.dc_own = back[1] - ds;
+    return out;
+}
+
+/* The cell adds its own part to what comes back into the second state. Taking that part off the
+ * total first would round where the two cancel; the cell is linear in what comes back, so the
+ * total's part and the rest are found apart. */
+static unit_bwd from_totals(const scan *s, const unit_kept *unit, vf dh, vf dc)
+{
+    unit_bwd of_h = from_back(s, unit, dh, 0);
+    const unit_bwd again = from_back(s, unit, 0, of_h.dc_own), of_c = from_back(s, unit, 0, dc);
+    for (uint32_t g = 0; g < s->cell->gates; g++) {
+        of_h.dx[g] = of_c.dx[g] + (of_h.dx[g] - again.dx[g]);
+        of_h.dh[g] = of_c.dh[g] + (of_h.dh[g] - again.dh[g]);
+    }
+    for (uint32_t i = 0; i < s->cell->states; i++)
+        of_h.ds[i] = of_c.ds[i] + (of_h.ds[i] - again.ds[i]);
+    return of_h;
+}
+
 static void step_bwd(const scan *s, uint64_t now, uint32_t j, unit_bwd *out)
 {
     const vg_scan_bwd *w = &s->op->scan_bwd;
     const vg_cell_info *cell = s->cell;
-    vf kept[VG_MAX_KEPT] = {0}, before[VG_MAX_STATES] = {0}, after[VG_MAX_STATES] = {0};
-    vf back[VG_MAX_STATES] = {0};
+    unit_kept unit = {0};
     const double *reserve = w->reserve.rows ? row_of(s, &w->reserve, now) : NULL;
     for (uint32_t k = 0; k < cell->kept; k++)
-        kept[k] = reserve[(size_t)k * s->units + j];
-    read_before(s, w->state0, &w->y, &w->reserve, now, j, before);
-    after[0] = row_of(s, &w->y, now)[j];
+        unit.kept[k] = reserve[(size_t)k * s->units + j];
+    read_before(s, w->state0, &w->y, &w->reserve, now, j, unit.before);
+    unit.after[0] = row_of(s, &w->y, now)[j];
     for (uint32_t i = 1; i < cell->states; i++)
-        after[i] = reserve[(cell->kept + i - 1) * (size_t)s->units + j];
-    /* The cell adds its own part to what comes back into the second state: once to see that part,
-     * and again so that the total is the one given. */
-    back[0] = row_of(s, s->ask->dh, now)[j];
-    vg_cell_bwd(s->op->cell, s->op->activation, kept, before, after, back, out->dx, out->dh,
-                out->ds);
-    out->dc_own = back[1];
-    if (cell->states > 1) {
-        back[0] = row_of(s, s->ask->dh, now)[j];
-        back[1] = row_of(s, s->ask->dc, now)[j] - out->dc_own;
-        vg_cell_bwd(s->op->cell, s->op->activation, kept, before, after, back, out->dx, out->dh,
-                    out->ds);
-    }
+        unit.after[i] = reserve[(cell->kept + i - 1) * (size_t)s->units + j];
+    const vf dh = row_of(s, s->ask->dh, now)[j];
+    *out = cell->states > 1 ? from_totals(s, &unit, dh, row_of(s, s->ask->dc, now)[j])
+                            : from_back(s, &unit, dh, 0);
     for (uint32_t g = 0; g < cell->gates && !cell->gates_differ; g++)
         out->dh[g] = out->dx[g];
 }

@@ -43,7 +43,7 @@ static void a_correct_run_passes(void **state)
     static const char *const others[] = {
         "stack-tanh/d3/w19/b3/bf16/xavier/seed1", "lstm/d2/w9/b3/t5/bf16/uniform/seed1",
         "gru/d1/w9/b3/t5/tf32/uniform/seed1",     "stack-maxout/d2/w9/b3/fp64/lecun/pieces3/seed1",
-        "gru/d2/w40/b8/t20/fp32/uniform/seed1",
+        "gru/d2/w40/b8/t20/fp32/uniform/seed1",   "lstm/d2/w40/b8/t20/fp64/uniform/seed1",
     };
     const size_t own = sizeof cases / sizeof *cases;
     for (size_t i = 0; i < own + sizeof others / sizeof *others; i++) {
