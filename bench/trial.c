@@ -136,8 +136,6 @@ static size_t turn_first(const vg_outcome *o)
 
 static void checksum_take(vg_outcome *o, uint64_t checksum)
 {
-    o->has_checksum = true;
-    o->checksum = checksum;
     for (size_t i = turn_first(o); i < o->count; i++)
         snprintf(o->results[i].checksum, sizeof o->results[i].checksum, "%016llx",
                  (unsigned long long)checksum);
@@ -170,11 +168,38 @@ static void decay_take(vg_outcome *o, const vg_decay *d)
     o->has_decay = o->has_decay || wanted;
 }
 
-/* A peer takes what is fastest in its process, which may be something else in the next: then each
- * is verified for itself. Our own devices give the same bits in all of them. */
+/* A peer takes what is fastest in its process, which may be something else in the next: then what
+ * no process before has computed is verified for itself. Our own devices give the same bits in all
+ * of them. */
+static bool may_differ(const vg_outcome *o)
+{
+    return o->side->device->driver->opaque;
+}
+
 static bool repeats_first(const vg_outcome *o)
 {
-    return o->process > 0 && o->has_checksum && !o->side->device->driver->opaque;
+    return o->process > 0 && o->known_count > 0 && !may_differ(o);
+}
+
+/* Of several processes the least thorough verification and the largest error. */
+static void verdict_take(vg_outcome *o, const vg_wire_verdict *seen)
+{
+    const vg_wire_verdict before = o->verdict;
+    o->verdict = *seen;
+    if (o->process > 0 && (seen->is_known || before.verified < seen->verified))
+        o->verdict.verified = before.verified;
+    if (o->process > 0)
+        o->verdict.max_error = fmax(before.max_error, seen->max_error);
+    o->of.verified = vg_verified_name((vg_verified)o->verdict.verified);
+    o->of.max_error = o->verdict.max_error;
+}
+
+/* After a verification that went well. A peer's results that it says nothing of are not known. */
+static void known_add(vg_outcome *o)
+{
+    const bool says_nothing = may_differ(o) && o->verdict.verified == VG_VERIFIED_NO;
+    if (!o->verdict.is_known && !says_nothing && o->known_count < VG_WIRE_KNOWN)
+        o->known[o->known_count++] = o->verdict.checksum;
 }
 
 /* "one | another" where processes differ. */
@@ -197,11 +222,8 @@ static void frame_take(void *context, const vg_frame *frame)
         break;
     case VG_FRAME_LOADED: algorithm_take(o, frame->body.loaded.algorithm); break;
     case VG_FRAME_VERDICT:
-        if (repeats_first(o))
-            break; /* what the first process verified stands for the same bits */
-        o->verdict = frame->body.verdict;
-        o->of.verified = vg_verified_name((vg_verified)o->verdict.verified);
-        o->of.max_error = o->verdict.max_error;
+        if (!repeats_first(o)) /* what the first process verified stands for the same bits */
+            verdict_take(o, &frame->body.verdict);
         break;
     case VG_FRAME_TIMED: timed_take(o, &frame->body.timed); break;
     case VG_FRAME_CHECKSUM: checksum_take(o, frame->body.checksum.checksum); break;
@@ -292,13 +314,14 @@ static void case_begin(const vg_trial *trial, vg_outcome *o)
     vg_wire_case body = {.probe = exact || verify != VG_VERIFY_OFF,
                          .exact = exact,
                          .verify = (uint32_t)verify,
-                         .has_checksum = again,
-                         .checksum = o->checksum,
+                         .known_count = o->known_count,
+                         .may_differ = may_differ(o),
                          .timed = options->throughput ? options->timed : 0,
                          .min_time_s = options->min_time_s,
                          .warmup_s = options->warmup_s,
                          .gradient_rows = options->gradient_rows};
     memcpy(body.name, trial->planned->name, sizeof body.name);
+    memcpy(body.known, o->known, sizeof body.known);
     ask_patiently(trial, o,
                   (vg_question){.type = VG_FRAME_CASE,
                                 .body = &body,
@@ -327,6 +350,8 @@ static void case_prepare(const vg_trial *trial, vg_outcome *o)
         return;
     progress(trial, o, "verifies");
     ask_patiently(trial, o, (vg_question){.type = VG_FRAME_VERIFY});
+    if (o->status == VG_OK)
+        known_add(o);
 }
 
 static void case_turn(const vg_trial *trial, vg_outcome *o, uint32_t repetition)

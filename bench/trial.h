@@ -25,10 +25,10 @@ typedef struct vg_outcome {
     bool has_decay;
     vg_decay decay; /* over depth, or of a recurrent net's first layer over time */
 
-    double measured_s;            /* of --timeout */
-    uint32_t process, repetition; /* in hand */
-    bool has_checksum;            /* of the first process */
-    uint64_t checksum;
+    double measured_s;             /* of --timeout */
+    uint32_t process, repetition;  /* in hand */
+    uint64_t known[VG_WIRE_KNOWN]; /* checksums that processes were found right with */
+    uint32_t known_count;
 } vg_outcome;
 
 typedef struct vg_trial {

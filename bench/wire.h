@@ -10,6 +10,7 @@
 enum {
     VG_WIRE_REASON = 512,
     VG_WIRE_CASE = 256,
+    VG_WIRE_KNOWN = 8,          /* checksums of processes before */
     VG_WIRE_TAIL_MAX = 16 << 20 /* bytes of text after a body */
 };
 #define VG_WIRE_MAGIC 0x31574756u /* "VGW1" */
@@ -29,12 +30,13 @@ typedef struct vg_wire_applied {
 /* A case: lowered, checked, its sizes told. The text after it: the folder for --dump, or none. */
 typedef struct vg_wire_case {
     char name[VG_WIRE_CASE];
-    uint32_t probe;        /* 1: lowered with PROBE, which verification needs */
-    uint32_t exact;        /* 1: EXACT runs too, for rows of gradients */
-    uint32_t verify;       /* vg_verify_mode */
-    uint32_t timed;        /* bit set of 1 << vg_timed */
-    uint32_t has_checksum; /* 1: results must be those of an earlier process */
-    uint64_t checksum;
+    uint32_t probe;       /* 1: lowered with PROBE, which verification needs */
+    uint32_t exact;       /* 1: EXACT runs too, for rows of gradients */
+    uint32_t verify;      /* vg_verify_mode */
+    uint32_t timed;       /* bit set of 1 << vg_timed */
+    uint32_t known_count; /* of results that an earlier process was found right with */
+    uint32_t may_differ;  /* 1: others are verified; 0: if any are known, others are a mismatch */
+    uint64_t known[VG_WIRE_KNOWN];
     double min_time_s, warmup_s;
     uint64_t gradient_rows;
 } vg_wire_case;
@@ -66,8 +68,10 @@ typedef struct vg_wire_loaded {
 } vg_wire_loaded;
 
 typedef struct vg_wire_verdict {
-    uint32_t verified; /* vg_verified */
+    uint32_t verified; /* vg_verified; of known results nothing is said */
+    uint32_t is_known;
     double max_error;
+    uint64_t checksum;
 } vg_wire_verdict;
 
 /* One pass of one repetition; everything a pass, NaN = not known. status: VG_OK, or VG_UNSUPPORTED

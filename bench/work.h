@@ -36,7 +36,8 @@ vg_status vg_work_begin(vg_work *work, const vg_wire_case *asked, const char *du
  * those that are timed. */
 vg_status vg_work_load(vg_work *work);
 
-/* Compares with the oracle, dumps, and takes the checksum: VERDICT. */
+/* Takes the checksum, compares with the oracle what no earlier process was found right with, and
+ * dumps: VERDICT. */
 vg_status vg_work_verify(vg_work *work);
 
 /* Every timed pass once, between two measurements of the peaks: TIMED for each, then CHECKSUM.
