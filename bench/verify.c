@@ -81,7 +81,7 @@ vg_status vg_verify(const vg_driver *driver, vg_exec *exec, const vg_program *pr
     if (mode == VG_VERIFY_OFF)
         return VG_OK;
     if (driver->opaque)
-        return vg_verify_opaque(driver, exec, program, passes, out);
+        return vg_verify_opaque(driver, exec, program, passes, denormals, out);
     vg_slot *slots = calloc((size_t)program->slot_count + 1, sizeof *slots);
     if (!slots)
         VG_FAIL(VG_NO_MEMORY, "verify: no memory for %u slots", program->slot_count);

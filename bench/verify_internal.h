@@ -61,6 +61,6 @@ vg_status vg_verifier_op(vg_verifier *v, const vg_op *op);
 vg_status vg_verifier_slots(vg_verifier *v, const vg_op *op);
 /* A device whose inside cannot be read. */
 vg_status vg_verify_opaque(const vg_driver *driver, vg_exec *exec, const vg_program *program,
-                           unsigned passes, vg_verdict_of_run *out);
+                           unsigned passes, vg_denormals denormals, vg_verdict_of_run *out);
 
 #endif

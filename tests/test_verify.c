@@ -310,6 +310,40 @@ static void a_peer_is_compared_by_norm(void **state)
     }
 }
 
+/* What a peer makes of a gradient that flushed terms enter is no fault of its own; where it keeps
+ * them, it is. */
+static void a_peer_may_flush(void **state)
+{
+    (void)state;
+    vg_driver peer = vg_ref_driver;
+    peer.opaque = true;
+    loaded_case c =
+        load_case(&vg_ref_driver, 0, "stack-sigmoid/d64/w16/b32/fp32/xavier/seed1", &as_device);
+    write_random(&c, 3, 0.25);
+    run_passes(&c, PASSES);
+    uint32_t flushed = 0;
+    for (uint32_t i = 0; i < c.program->tensor_count; i++) {
+        const vg_tensor *t = &c.program->tensors[i];
+        double *values = read_window(&c, t->mat), largest = 0;
+        for (uint64_t n = 0; n < elements_of(&t->mat); n++) {
+            largest = fmax(largest, fabs(values[n]));
+            values[n] = 0;
+        }
+        if (t->role == VG_ROLE_GRADIENT && largest >= 0x1p-126 && largest < 0x1p-120) {
+            assert_ok(c.driver->write(c.exec, t->mat, values));
+            flushed++;
+        }
+        free(values);
+    }
+    vg_verdict_of_run verdict;
+    assert_int_not_equal(flushed, 0);
+    assert_ok(vg_verify(&peer, c.exec, c.program, PASSES, VG_DENORMALS_FLUSH, VG_VERIFY_AUTO, 1e9,
+                        &verdict));
+    assert_int_equal(verdict.verified, VG_VERIFIED_NORM);
+    assert_int_equal(verify(&c, &peer, VG_VERIFY_AUTO, &verdict), VG_MISMATCH);
+    unload_case(&c);
+}
+
 static void whole_nets_are_compared_by_norm(void **state)
 {
     (void)state;
@@ -408,6 +442,7 @@ int main(void)
         cmocka_unit_test(an_overflow_is_no_mismatch),
         cmocka_unit_test(flushing_is_no_fault),
         cmocka_unit_test(a_peer_is_compared_by_norm),
+        cmocka_unit_test(a_peer_may_flush),
         cmocka_unit_test(whole_nets_are_compared_by_norm),
         cmocka_unit_test(one_bit_changes_the_checksum),
         cmocka_unit_test(without_the_probe_a_scan_cannot_be_checked),

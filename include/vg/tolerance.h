@@ -123,6 +123,15 @@ static inline double vg_tolerance_opaque(void)
     return 0.02;
 }
 
+/* The largest element of a reference below which such a tensor says nothing: the smallest normal
+ * number, and where a device flushes, what `length` flushed terms may make of the tensor. */
+static inline double vg_tolerance_opaque_least(double min_normal, vg_denormals denormals,
+                                               uint64_t length)
+{
+    return denormals == VG_DENORMALS_FLUSH ? min_normal * (double)length / vg_tolerance_opaque()
+                                           : min_normal;
+}
+
 /* Share of zeros where the reference has none, beyond which an output is not trusted. */
 static inline double vg_tolerance_zeros(void)
 {
