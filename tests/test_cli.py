@@ -53,7 +53,7 @@ class Cli(unittest.TestCase):
             self.assertEqual(done.returncode, 4, argument)
 
     def test_presets_plan(self):
-        for preset in ("quick", "depth", "remedies", "golden"):
+        for preset in ("quick", "depth", "remedies", "golden", "denormals"):
             done, _ = run("--dry-run", "--device=null", f"--preset={preset}")
             self.assertEqual((done.returncode, done.stderr), (0, ""), preset)
             self.assertIn(" cases on 1 device: null\n", done.stdout)
