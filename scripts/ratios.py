@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Our devices beside each peer of the same run: how many times faster, case by case.
 
-  scripts/ratios.py DIR... [--markdown] [--least=0.97]
+  scripts/ratios.py DIR... [--markdown] [--least=0.97] [--goals] [--growth=DIR]
 
 A ratio is the peer's median time over ours; the sample is a process's median over its repetitions.
-Only rows count that are verified, interleaved and not disturbed. `same`: no difference at p < 0.05
+Only rows count that are verified, interleaved and not disturbed, whose measured FMA peak is at least the
+best rate seen on as many threads. `same`: no difference at p < 0.05
 (Mann-Whitney, two-sided; from 4 processes a side on). Then the geometric mean and the worst of each peer, and, of ours, the
-share of the measured peak and of the floor.
-Exit 0; 1 where a case is slower than --least and that is no chance; 2 bad usage or nothing to
-compare.
+share of the measured peak and of the floor. --goals adds what scripts/goals.py wants of the preset "peers"
+and whether it is met, --growth what it wants of a second folder's long sequences and deep stacks.
+Exit 0; 1 where a case is slower than --least and that is no chance, or a goal is missed; 2 bad usage or
+nothing to compare.
 """
 import argparse
 import pathlib
@@ -18,13 +20,15 @@ import numpy
 import pandas
 from scipy import stats
 
+import goals
+
 SETTINGS = ["case", "pass", "dtype", "threads", "bind", "denormals"]
 NOT_COMPARED = {"ref", "null"}
 FEWEST = 4  # processes a side: with less the test cannot reach 5 %
 
 
-def read(folders):
-    """All rows that count, one frame; raises ValueError where there are none."""
+def load(folders):
+    """All rows of real devices that went well, one frame; raises ValueError."""
     frames = []
     for folder in folders:
         path = pathlib.Path(folder)
@@ -33,12 +37,20 @@ def read(folders):
             frames.append(pandas.read_csv(path, keep_default_na=True, dtype={"throttle": str}))
         except (OSError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
             raise ValueError(f"{path}: {error}") from error
-        missing = {*SETTINGS, "verified", "interleaved", "time_s", "implementation"} - set(frames[-1])
+        missing = {*SETTINGS, "verified", "interleaved", "time_s", "implementation",
+                   "gflop_per_s", "peak_gflop_per_s"} - set(frames[-1])
         if missing:
             raise ValueError(f"{path}: no column {sorted(missing)[0]}")
     rows = pandas.concat(frames, ignore_index=True)
-    rows = rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
+    return rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
+
+
+def read(folders):
+    """The rows that count and how many do not; raises ValueError where there are none."""
+    rows = load(folders)
     counted = rows[(rows.verified != "no") & (rows.interleaved == 1) & (rows.disturbed == 0)]
+    best = counted.groupby(["dtype", "threads"]).gflop_per_s.transform("max")
+    counted = counted[~(counted.peak_gflop_per_s < best)]
     if counted.empty:
         raise ValueError("no row is verified, interleaved and undisturbed")
     return counted, len(rows) - len(counted)
@@ -49,10 +61,16 @@ def is_peer(rows):
     return ~rows.implementation.str.startswith("vgbench")
 
 
+def ours_of(folders):
+    """Verified and undisturbed rows of our devices, a peer beside them or not."""
+    rows = load(folders)
+    return rows[~is_peer(rows) & (rows.verified != "no") & (rows.disturbed == 0)]
+
+
 def samples(rows):
     """A process's median time for each setting and device, with our percentages."""
-    keys = SETTINGS + ["device", "run_id", "process"]
-    columns = ["time_s", "percent_of_peak", "percent_of_floor"]
+    keys = SETTINGS + ["device", "implementation", "run_id", "process"]
+    columns = ["time_s", "percent_of_peak", "percent_of_floor", "peak_gflop_per_s"]
     return rows.groupby(keys, dropna=False, sort=False)[columns].median().reset_index()
 
 
@@ -74,7 +92,9 @@ def compare(rows):
                             "ratio": b.median() / a.median(), "p": p, "processes": min(len(a), len(b)),
                             "peak": by_device[ours].percent_of_peak.median(),
                             "floor": by_device[ours].percent_of_floor.median(),
-                            "peer_peak": by_device[peer].percent_of_peak.median()})
+                            "peer_peak": by_device[peer].percent_of_peak.median(),
+                            "peak_gflop_per_s": by_device[peer].peak_gflop_per_s.median(),
+                            "peer_implementation": by_device[peer].implementation.iloc[0]})
     if not out:
         raise ValueError("no case was run by one of our devices and by a peer beside it")
     return pandas.DataFrame(out)
@@ -124,24 +144,58 @@ def summary(pairs, markdown):
     return table(lines, markdown)
 
 
+def judged(pairs, options, growing):
+    """What --goals and --growth print, and whether a goal is missed."""
+    texts, missed = [], False
+    head = ["goal", "wanted", "worst or mean", "in", ""]
+    for (ours, peer), group in pairs.groupby(["ours", "peer"]):
+        lines = goals.judge(group, options.least)
+        missed = missed or any(line[-1] == "missed" for line in lines)
+        texts += [f"{ours} / {peer}", table([head, *lines], options.markdown)]
+    known = goals.beside_known(pairs)
+    if known:
+        texts += ["The peer, % of the FMA peak, beside what is known of oneDNN 2.6 at 262 GFLOP/s a core:",
+                  table([["cases", "threads", "here", "known", ""], *known], options.markdown)]
+    if growing is not None:
+        lines = goals.growth(growing)
+        missed = missed or any(line[-1] == "missed" for line in lines)
+        texts.append(table([head, *lines], options.markdown))
+    return texts, missed
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="DIR")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--least", type=float, default=0.97)
+    parser.add_argument("--goals", action="store_true")
+    parser.add_argument("--growth", metavar="DIR")
     options = parser.parse_args(arguments)
+    options.goals = options.goals or options.growth is not None
     try:
         rows, left_out = read(options.folders)
         pairs = compare(rows)
+        under = goals.below_known(pairs)
+        pairs = pairs[~under]
+        if pairs.empty:
+            raise ValueError("the peer stays below what is known of it in every case")
+        growing = samples(ours_of([options.growth])) if options.growth else None
     except ValueError as error:
         print(f"ratios.py: {error}", file=sys.stderr)
         return 2
-    pairs["verdict"] = [verdict(row, options.least) for row in pairs.itertuples()]
+    pairs = pairs.assign(verdict=[verdict(row, options.least) for row in pairs.itertuples()])
     print(detail(pairs, options.markdown), summary(pairs, options.markdown), sep="\n\n")
     if left_out:
-        print(f"\n{left_out} rows left out: not verified, not interleaved, or disturbed")
-    return 1 if (pairs.verdict == "slower").any() else 0
+        print(f"\n{left_out} rows left out: not verified, not interleaved, disturbed, or with a peak below a "
+              "rate that was seen")
+    if under.any():
+        print(f"\n{under.sum()} cases left out: the peer stays below 95 % of what is known of it")
+    missed = False
+    if options.goals:
+        texts, missed = judged(pairs, options, growing)
+        print("", *texts, sep="\n\n")
+    return 1 if missed or (pairs.verdict == "slower").any() else 0
 
 
 if __name__ == "__main__":
