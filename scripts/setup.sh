@@ -48,6 +48,13 @@ need_python() {
     fi
 }
 
+# need_browser: Debian's Chromium with its driver, for the tests of the report's page; elsewhere (Ubuntu
+# has it as a snap alone) they are skipped.
+need_browser() {
+    command -v chromedriver >/dev/null 2>&1 && return 0
+    (need_packages chromium chromium-driver) || say "No browser: the tests of the report's page in one are skipped"
+}
+
 # The release of NVIDIA's driver here (580), 0 where there is none.
 driver_release() {
     local release=''
