@@ -27,7 +27,8 @@ typedef enum vg_status { VG_STATUSES(VG_STATUS_ENUMERATOR) VG_STATUS_COUNT } vg_
 /* "ok", "unsupported", ... ; never null. */
 const char *vg_status_name(vg_status status);
 
-/* Sets this thread's reason (printf format) and returns `status`, so that it ends a return. */
+/* Sets this thread's reason (printf format) and returns `status`, so that it ends a return. A
+ * reason is one line: control characters, which what was refused may hold, become '?'. */
 vg_status vg_fail(vg_status status, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))

@@ -1,27 +1,15 @@
 /* Any bytes as a file of option lines and as one argument: they are planned, or refused with one
  * line; a planned case's name reads back. */
+#include "fuzz.h"
 #include "plan.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void require(bool fine, const char *what)
-{
-    if (fine)
-        return;
-    fprintf(stderr, "%s: \"%s\"\n", what, vg_reason());
-    abort();
-}
 
 static void check_refusal(vg_status status)
 {
     require(status == VG_INVALID || status == VG_DEVICE_LOST, "neither usage nor a device");
-    require(vg_reason()[0] != '\0' && strchr(vg_reason(), '\n') == NULL, "not one line");
+    require_reason();
 }
 
 static void check_plan(const vg_options *options)
@@ -63,10 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     parse(argument);
     close(file);
 
-    char *text = malloc(size + 1);
-    require(text != NULL, "no memory");
-    memcpy(text, bytes, size);
-    text[size] = '\0';
+    char *text = text_of(bytes, size);
     if (strncmp(text, "--preset", 8) != 0) /* which would open any path */
         parse(text);
     free(text);
