@@ -306,7 +306,8 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
             job.scheduled = &exec->scheduled[i];
             job.op = job.scheduled->op;
             op_run(&job);
-            vg_job_barrier(&job);
+            if (!job.scheduled->apart)
+                vg_job_barrier(&job);
         }
 }
 
@@ -322,6 +323,8 @@ static void schedule(vg_exec *exec, unsigned passes)
             continue;
         vg_scheduled *s = &exec->scheduled[exec->scheduled_count++];
         *s = (vg_scheduled){.op = op};
+        if (exec->scheduled_count > 1)
+            s[-1].apart = vg_dense_apart(exec->device, s[-1].op, op);
         if (is_scan(op)) {
             vg_scan_pack *pack = pack_find(exec, op);
             s->pack = pack;

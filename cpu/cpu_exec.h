@@ -34,6 +34,7 @@ typedef struct vg_scheduled {
     const vg_op *op;
     const vg_scan_pack *pack; /* of a scan */
     bool packs;               /* first to use it in this run */
+    bool apart;               /* the next op needs nothing of other threads' share of this one */
 } vg_scheduled;
 
 struct vg_exec {
@@ -99,6 +100,11 @@ size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op);
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
 /* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
 bool vg_share_few_rows(const vg_device *device, size_t rows);
+
+/* Whether each thread does rows of its own, the same in every layer. */
+bool vg_dense_fwd_by_few_rows(const vg_device *device, const vg_dense_fwd *d);
+/* Whether no thread needs what another does in `op`, nor its scratch, for its share of `next`. */
+bool vg_dense_apart(const vg_device *device, const vg_op *op, const vg_op *next);
 
 /* scan.c */
 void vg_scan_fwd_run(const vg_job *job);

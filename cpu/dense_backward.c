@@ -3,6 +3,9 @@
 
 /* From so many rows on the weights of dx = dz W are packed. */
 enum { PACKED_ROWS = 256 };
+/* Up to so many rows, of which each weight serves few multiply-adds, dx takes the weights row after
+ * row as they come from memory: short blocks of K, and the next one asked for meanwhile. */
+enum { STREAMED_ROWS = 6, STREAMED_BLOCK = 32 };
 /* Up to so many rows every thread computes all of dz for itself, and needs no barrier before dx. */
 enum { OWN_ROWS = 192 };
 
@@ -18,6 +21,28 @@ bool vg_share_few_rows(const vg_device *device, size_t rows)
     size_t threads = vg_pool_threads(device->pool), vectors = rows / device->kernels->lanes;
     return threads > 1 && rows % device->kernels->lanes == 0 && vectors > 0 &&
            (vectors % threads == 0 || vectors >= 8 * threads);
+}
+
+/* Rows that stay with a thread from layer to layer have none but its own to wait for; scratch does
+ * where it is laid out the same. Gradients of weights depend on no other gradient of weights. */
+bool vg_dense_apart(const vg_device *device, const vg_op *op, const vg_op *next)
+{
+    if (op->kind != next->kind || op->pass != next->pass)
+        return false;
+    switch (op->kind) {
+    case VG_DENSE_FWD: {
+        const vg_dense_fwd *a = &op->dense_fwd, *b = &next->dense_fwd;
+        return vg_dense_fwd_by_few_rows(device, a) && a->x.rows == b->x.rows &&
+               a->x.cols == b->x.cols && a->y.cols == b->y.cols && !a->winner.rows;
+    }
+    case VG_DENSE_BWD_DATA: {
+        size_t rows = op->dense_bwd_data.dx.rows;
+        return rows == next->dense_bwd_data.dx.rows && rows < PACKED_ROWS &&
+               vg_share_few_rows(device, rows);
+    }
+    case VG_DENSE_BWD_WEIGHTS: return true;
+    default: return false;
+    }
 }
 
 /* Rows [row, row_end) and columns [col, end) of dz (one piece's), to `to`, the place of dz[0, 0].
@@ -148,7 +173,7 @@ void vg_dense_bwd_data_run(const vg_job *job)
                           .n = end - col,
                           .k = k,
                           .vectors = vectors,
-                          .prefetch_b = true,
+                          .prefetch_b = width,
                           .done = d->residual && d->dx.cols == d->dy.cols ? skip_add : NULL,
                           .context = &skip};
     if (packed) {
@@ -161,7 +186,10 @@ void vg_dense_bwd_data_run(const vg_job *job)
         product.b = to;
         product.b_k = width;
         product.b_panel = width * k;
-        product.prefetch_b = false;
+        product.prefetch_b = 0;
+    } else if (d->dx.rows <= STREAMED_ROWS) {
+        product.k_block = STREAMED_BLOCK;
+        product.prefetch_b = STREAMED_BLOCK * d->weight.ld;
     }
     product.block =
         vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);

@@ -109,6 +109,12 @@ static size_t transposed_scratch(const vg_device *device, size_t in, size_t rows
            TRANSPOSED_BLOCK * round_up(rows, 16);
 }
 
+bool vg_dense_fwd_by_few_rows(const vg_device *device, const vg_dense_fwd *d)
+{
+    return d->x.rows > device->kernels->gemm->dot_rows && d->x.rows <= TRANSPOSED_ROWS &&
+           vg_share_few_rows(device, d->x.rows);
+}
+
 /* Threads share the batch where it has vectors enough, and then never wait for each other's y; else
  * the columns, and every thread packs all of xᵀ for itself, which takes less than to fetch what
  * another has packed. */

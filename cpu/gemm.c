@@ -53,7 +53,7 @@ static void panel(const vg_gemm_kernels *kernels, const vg_product *p, size_t in
                         .c_row = p->c_row,
                         .k = k,
                         .prefetch_a = p->prefetch_a,
-                        .prefetch_b = p->prefetch_b ? p->b_panel : 0,
+                        .prefetch_b = p->prefetch_b,
                         .n = n,
                         .accumulate = p->accumulate || k0 > 0,
                         .stream = p->stream && k == p->k};
@@ -69,7 +69,7 @@ void vg_product_run(const vg_gemm_kernels *kernels, const vg_product *p)
 {
     size_t width = (size_t)p->vectors * kernels->lanes;
     size_t panels = parts(p->n, width), row_blocks = parts(p->m, p->block);
-    size_t k_blocks = p->k ? parts(p->k, VG_K_BLOCK) : 1;
+    size_t k_blocks = p->k ? parts(p->k, p->k_block ? p->k_block : VG_K_BLOCK) : 1;
     for (size_t r = 0; r < row_blocks; r++) {
         size_t first = p->m * r / row_blocks, last = p->m * (r + 1) / row_blocks;
         for (size_t q = 0; q < k_blocks; q++) {

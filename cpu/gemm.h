@@ -14,15 +14,16 @@ typedef void vg_product_done_fn(void *context, size_t first_row, size_t rows);
 /* C [m, n] = A B (+ C where `accumulate`). A[i, k] at a[i·a_row + k·a_k]; C[i, j] at c[i·c_row +
  * j]; B[k, j] stands in panels of `vectors` vectors: at b[p·b_panel + k·b_k + j - p·w] with w =
  * vectors · lanes, p = j / w. Not packed: b_panel = w, b_k the row length. Whole vectors of B are
- * read. block: rows that stay in cache while all columns pass (vg_product_block). `done` is called
- * after every block of rows is final; may be null. stream: C is written past the caches, where one
- * block of K is all there is (gemm_kernels.h). */
+ * read. block: rows that stay in cache while all columns pass (vg_product_block). k_block: the
+ * longest block of K, 0 for VG_K_BLOCK. `done` is called
+ * after every block of rows is final; may be null. prefetch_a, prefetch_b: see vg_tile. stream: C
+ * is written past the caches, where one block of K is all there is (gemm_kernels.h). */
 typedef struct vg_product {
     const float *a, *b;
     float *c;
-    size_t a_row, a_k, b_k, b_panel, c_row, m, n, k, block;
+    size_t a_row, a_k, b_k, b_panel, c_row, m, n, k, block, k_block, prefetch_b;
     uint32_t vectors;
-    bool accumulate, stream, prefetch_a, prefetch_b;
+    bool accumulate, stream, prefetch_a;
     vg_product_done_fn *done;
     void *context;
 } vg_product;
