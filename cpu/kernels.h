@@ -126,6 +126,11 @@ typedef struct vg_kernels {
     void (*derivative)(const vg_derivative *args);
     void (*cell_fwd)(const vg_cell_fwd_step *args);
     void (*cell_bwd)(const vg_cell_bwd_step *args);
+    /* Ask the memory for a window; for what such a step reads and writes and no step just before
+     * has touched, so that it comes while the product is computed. Nothing is changed. */
+    void (*fetch)(size_t rows, size_t cols, vg_rows_in x);
+    void (*cell_fwd_ahead)(const vg_cell_fwd_step *args);
+    void (*cell_bwd_ahead)(const vg_cell_bwd_step *args);
     double (*loss)(const vg_loss_rows *args);
 
     /* y += x */

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-/* Rows of a tile that the cell's step follows, at most. */
-enum { STEP_ROWS = 48 };
+/* STEP_ROWS: rows of a tile that the cell's step follows, at most. AHEAD_ROWS: up to so many, what
+ * the step reads and writes is asked for before the product; more lines would hold the product up
+ * and push its operands out of the first level. */
+enum { STEP_ROWS = 48, AHEAD_ROWS = 4 };
 
 static size_t least(size_t a, size_t b)
 {
@@ -20,9 +22,17 @@ typedef struct scan_plan {
     uint32_t groups, vectors;      /* of columns a unit in a panel; vectors a panel */
     size_t panel_units, panel_floats;
     bool by_batch;
+    bool turns;                          /* every other step walks the panels from the last on */
     size_t unit, unit_end, row, row_end; /* this thread's */
     size_t packed_at;                    /* this thread's first panel, floats into the pack */
+    size_t panels;                       /* this thread's */
 } scan_plan;
+
+/* One of this thread's panels. */
+typedef struct scan_panel {
+    const float *weights;
+    size_t unit, units;
+} scan_panel;
 
 /* The panel's width: the gates of one vector of units, or of more where few rows leave room for
  * more sums; at least two vectors. */
@@ -61,6 +71,16 @@ static bool choose_batch(const vg_device *device, const scan_plan *p)
            step_cycles(device, p, share * lanes, p->batch, true);
 }
 
+/* Whether a share of the weights about fills the cache that it passes through every step: the
+ * panels used last are then still in it, where a walk in one direction would have evicted each
+ * before it is used again. Larger shares come from the next level either way, as a stream. */
+static bool turns_pay(const vg_device *device, const scan_plan *p)
+{
+    double bytes = (double)(p->panels * p->panel_floats * sizeof(float));
+    double near = (double)device->near_bytes;
+    return bytes > 0.5 * near && bytes < 1.5 * near;
+}
+
 static scan_plan plan_make(const vg_device *device, const vg_op *op, uint32_t thread)
 {
     const vg_gemm_kernels *g = device->kernels->gemm;
@@ -87,7 +107,19 @@ static scan_plan plan_make(const vg_device *device, const vg_op *op, uint32_t th
     p.panel_units = (size_t)p.vectors / p.groups * g->lanes;
     p.panel_floats = (size_t)p.vectors * g->lanes * p.k;
     p.packed_at = (p.unit + (p.by_batch ? 0 : thread * p.panel_units)) * p.groups * p.k;
+    p.panels = (p.unit_end - p.unit + p.panel_units - 1) / p.panel_units;
+    p.turns = turns_pay(device, &p);
     return p;
+}
+
+/* The panel that stands at `place` in the walk of step t. */
+static scan_panel panel_at(const scan_plan *p, const float *packed, uint64_t t, size_t place)
+{
+    size_t index = p->turns && t % 2 ? p->panels - 1 - place : place;
+    size_t unit = p->unit + index * p->panel_units;
+    return (scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
+                        .unit = unit,
+                        .units = least(p->panel_units, p->unit_end - unit)};
 }
 
 size_t vg_scan_pack_size(const vg_device *device, const vg_op *op)
@@ -163,6 +195,14 @@ static void step_product(const vg_job *job, const scan_plan *p, const float *a, 
                                     .accumulate = accumulate});
 }
 
+/* What the other threads have just written of the product's left operand comes from their caches:
+ * all of it at once, where the product would ask for a line at a time. */
+static void others_fetch(const vg_job *job, const scan_plan *p, const float *a, size_t a_row)
+{
+    if (!p->by_batch && job->threads > 1 && p->batch <= AHEAD_ROWS)
+        job->kernels->fetch(p->batch, p->k, (vg_rows_in){a, a_row});
+}
+
 /* Row chunks whose tile stays in the first level. */
 static size_t chunk_rows(const scan_plan *p)
 {
@@ -186,21 +226,21 @@ static vg_rows rows_out(float *at, size_t ld, size_t row, size_t unit)
 
 /* Forward. */
 
-/* The cell's step t for rows [row, +rows) and units [unit, +units) after their product. */
-static void cell_forward(const vg_job *job, const scan_plan *p, uint64_t t, size_t row, size_t rows,
-                         size_t unit, size_t units, const float *tile)
+/* The cell's step t for rows [row, +rows) and the panel's units, whose product is in the tile. */
+static vg_cell_fwd_step forward_step(const vg_job *job, const scan_plan *p, uint64_t t, size_t row,
+                                     size_t rows, const scan_panel *panel, const float *tile)
 {
     const vg_scan_fwd *s = &job->op->scan_fwd;
     const vg_exec *exec = job->exec;
     const vg_cell_info *cell = vg_cell_find(job->op->cell);
-    size_t at = t * p->batch + row, h = p->units;
+    size_t at = t * p->batch + row, h = p->units, unit = panel->unit;
     float *y = vg_floats(exec, s->y), *reserve = vg_floats_or_null(exec, s->reserve);
     const float *x = vg_floats(exec, s->preact_x) + at * s->preact_x.ld + unit;
     vg_cell_fwd_step step = {
         .cell = job->op->cell,
         .activation = job->op->activation,
         .rows = rows,
-        .units = units,
+        .units = panel->units,
         .x = {x, s->preact_x.ld, h},
         .h = {tile, (size_t)p->vectors * job->kernels->lanes, p->panel_units},
         .bias = {vg_floats(exec, s->bias_hh) + unit, 0, h},
@@ -215,7 +255,7 @@ static void cell_forward(const vg_job *job, const scan_plan *p, uint64_t t, size
                           : rows_in(vg_floats(exec, s->state0[i]), s->state0[i].ld, row, unit);
         step.out[i] = rows_out(reserve, s->reserve.ld, at, col);
     }
-    job->kernels->cell_fwd(&step);
+    return step;
 }
 
 void vg_scan_fwd_run(const vg_job *job)
@@ -232,14 +272,19 @@ void vg_scan_fwd_run(const vg_job *job)
     for (uint64_t t = job->op->t0; t < job->op->t1; t++) {
         const float *before =
             vg_floats(job->exec, s->y) + t * p.batch * s->y.ld - p.batch * s->y.ld;
-        const float *panel = packed + p.packed_at;
-        for (size_t u = p.unit; u < p.unit_end; u += p.panel_units, panel += p.panel_floats)
+        others_fetch(job, &p, before, s->y.ld);
+        for (size_t place = 0; place < p.panels; place++) {
+            scan_panel panel = panel_at(&p, packed, t, place);
             for (size_t r = p.row; r < p.row_end; r += chunk) {
                 size_t rows = least(chunk, p.row_end - r);
-                step_product(job, &p, before + r * s->y.ld, s->y.ld, rows, panel, width, tile,
-                             width, false);
-                cell_forward(job, &p, t, r, rows, u, least(p.panel_units, p.unit_end - u), tile);
+                vg_cell_fwd_step step = forward_step(job, &p, t, r, rows, &panel, tile);
+                if (rows <= AHEAD_ROWS)
+                    job->kernels->cell_fwd_ahead(&step);
+                step_product(job, &p, before + r * s->y.ld, s->y.ld, rows, panel.weights, width,
+                             tile, width, false);
+                job->kernels->cell_fwd(&step);
             }
+        }
         if (!p.by_batch)
             vg_job_barrier(job);
     }
@@ -254,8 +299,8 @@ static float *carry_of(const vg_job *job, const scan_plan *p, uint32_t state)
 }
 
 /* The cell's step t back; tile: the product of step t + 1, or null at the last step. */
-static void cell_backward(const vg_job *job, const scan_plan *p, uint64_t t, size_t row,
-                          size_t rows, size_t unit, size_t units, const float *tile)
+static vg_cell_bwd_step backward_step(const vg_job *job, const scan_plan *p, uint64_t t, size_t row,
+                                      size_t rows, size_t unit, size_t units, const float *tile)
 {
     const vg_op *op = job->op;
     const vg_scan_bwd *s = &op->scan_bwd;
@@ -305,20 +350,20 @@ static void cell_backward(const vg_job *job, const scan_plan *p, uint64_t t, siz
                           : rows_in(vg_floats(exec, s->state0[i]), s->state0[i].ld, row, unit);
         step.out[i] = rows_in(reserve, s->reserve.ld, at, col);
     }
-    job->kernels->cell_bwd(&step);
+    return step;
 }
 
 /* The last product, straight into dstate0. */
-static void last_product(const vg_job *job, const scan_plan *p, const float *panel, size_t row,
-                         size_t rows, size_t unit, size_t units)
+static void last_product(const vg_job *job, const scan_plan *p, const scan_panel *panel, size_t row,
+                         size_t rows)
 {
     const vg_scan_bwd *s = &job->op->scan_bwd;
     const float *gates = vg_floats(job->exec, s->dgates_h);
     if (s->dstate0[0].rows == 0)
         return;
     step_product(job, p, gates + (job->op->t0 * p->batch + row) * s->dgates_h.ld, s->dgates_h.ld,
-                 rows, panel, units,
-                 vg_floats(job->exec, s->dstate0[0]) + row * s->dstate0[0].ld + unit,
+                 rows, panel->weights, panel->units,
+                 vg_floats(job->exec, s->dstate0[0]) + row * s->dstate0[0].ld + panel->unit,
                  s->dstate0[0].ld, vg_cell_find(job->op->cell)->gates_differ);
 }
 
@@ -335,25 +380,32 @@ void vg_scan_bwd_run(const vg_job *job)
         if (p.by_batch)
             vg_job_barrier(job);
     }
-    if (p.unit < p.unit_end && p.row < p.row_end)
-        cell_backward(job, &p, op->t1 - 1, p.row, p.row_end - p.row, p.unit, p.unit_end - p.unit,
-                      NULL);
+    if (p.unit < p.unit_end && p.row < p.row_end) {
+        vg_cell_bwd_step step = backward_step(job, &p, op->t1 - 1, p.row, p.row_end - p.row, p.unit,
+                                              p.unit_end - p.unit, NULL);
+        job->kernels->cell_bwd(&step);
+    }
     for (uint64_t t = op->t1 - 1;; t--) {
         if (!p.by_batch)
             vg_job_barrier(job);
-        const float *panel = packed + p.packed_at;
-        for (size_t u = p.unit; u < p.unit_end; u += p.panel_units, panel += p.panel_floats)
+        others_fetch(job, &p, gates + t * p.batch * s->dgates_h.ld, s->dgates_h.ld);
+        for (size_t place = 0; place < p.panels; place++) {
+            scan_panel panel = panel_at(&p, packed, t, place);
             for (size_t r = p.row; r < p.row_end; r += chunk) {
                 size_t rows = least(chunk, p.row_end - r);
-                size_t units = least(p.panel_units, p.unit_end - u);
                 if (t == op->t0) {
-                    last_product(job, &p, panel, r, rows, u, units);
+                    last_product(job, &p, &panel, r, rows);
                     continue;
                 }
+                vg_cell_bwd_step step =
+                    backward_step(job, &p, t - 1, r, rows, panel.unit, panel.units, tile);
+                if (rows <= AHEAD_ROWS)
+                    job->kernels->cell_bwd_ahead(&step);
                 step_product(job, &p, gates + (t * p.batch + r) * s->dgates_h.ld, s->dgates_h.ld,
-                             rows, panel, units, tile, width, false);
-                cell_backward(job, &p, t - 1, r, rows, u, units, tile);
+                             rows, panel.weights, panel.units, tile, width, false);
+                job->kernels->cell_bwd(&step);
             }
+        }
         if (t == op->t0)
             break;
     }
