@@ -297,7 +297,8 @@ static void case_open(const vg_trial *trial, vg_outcome *o)
     o->applied = o->side->applied;
     o->of.threads = o->applied.threads;
     o->of.bind = vg_bind_name(o->applied.bind);
-    o->of.denormals = vg_denormals_name(o->applied.denormals);
+    o->of.denormals = vg_denormals_name(vg_denormals_of(
+        (vg_denormals)o->applied.denormals, o->applied.flushing, trial->planned->model.dtype));
     o->takes_part = o->process > 0 || !is_done(trial, o);
     vg_profile_key(o->of.name, o->of.device, o->of.denormals, key);
     o->profile_wanted = trial->options->gradient && !vg_keys_has(trial->profiled, key);

@@ -51,6 +51,7 @@ static const field_rule rules[] = {
     BELOW(VG_FRAME_OPEN, vg_wire_open, denormals, VG_DENORMALS_FLUSH + 1),
     BELOW(VG_FRAME_APPLIED, vg_wire_applied, bind, VG_BIND_NONE + 1),
     BELOW(VG_FRAME_APPLIED, vg_wire_applied, denormals, VG_DENORMALS_FLUSH + 1),
+    BELOW(VG_FRAME_APPLIED, vg_wire_applied, flushing, 1u << VG_DTYPE_COUNT),
     TEXT(VG_FRAME_APPLIED, vg_wire_applied, implementation),
     TEXT(VG_FRAME_CASE, vg_wire_case, name),
     BELOW(VG_FRAME_CASE, vg_wire_case, probe, 2),

@@ -23,7 +23,7 @@ typedef struct vg_wire_open {
 } vg_wire_open;
 
 typedef struct vg_wire_applied {
-    uint32_t threads, bind, denormals;
+    uint32_t threads, bind, denormals, flushing;
     char implementation[64];
 } vg_wire_applied;
 

@@ -184,6 +184,8 @@ vg_status vg_work_verify(vg_work *work)
 {
     vg_verify_mode mode = (vg_verify_mode)work->asked.verify;
     vg_verdict_of_run verdict = {.verified = VG_VERIFIED_NO, .max_error = (double)NAN};
+    const vg_denormals denormals =
+        vg_denormals_of(work->applied.denormals, work->applied.flushing, work->model.dtype);
     vg_status status = VG_OK;
     VG_TRY(vg_checksum(work->driver, work->exec, work->program, &work->checksum));
     work->has_checksum = true;
@@ -194,7 +196,7 @@ vg_status vg_work_verify(vg_work *work)
             (unsigned long long)work->asked.known[0], (unsigned long long)work->checksum);
     else if (is_verified(work) && !known)
         status = vg_verify(work->driver, work->exec, work->program, passes_to_verify(work, mode),
-                           work->applied.denormals, mode, verify_budget_s, &verdict);
+                           denormals, mode, verify_budget_s, &verdict);
     const vg_wire_verdict answer = {(uint32_t)verdict.verified, known, verdict.max_error,
                                     work->checksum};
     char reason[VG_WIRE_REASON];

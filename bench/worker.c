@@ -95,7 +95,8 @@ static vg_status device_open(vg_work *work, const vg_frame *frame, char *text)
     work->driver->applied(work->device, &work->applied);
     vg_wire_applied applied = {.threads = work->applied.threads,
                                .bind = (uint32_t)work->applied.bind,
-                               .denormals = (uint32_t)work->applied.denormals};
+                               .denormals = (uint32_t)work->applied.denormals,
+                               .flushing = work->applied.flushing};
     snprintf(applied.implementation, sizeof applied.implementation, "%s",
              work->applied.implementation);
     return vg_frame_write(work->out, VG_FRAME_APPLIED, &applied, NULL, 0);

@@ -135,6 +135,7 @@ static vg_status open_all(vg_device *device, const vg_device_options *wanted)
     VG_TRY(best_cpu(&best));
     VG_TRY(vg_cpu_driver.open(&best, &plain, &device->own));
     vg_cpu_driver.applied(device->own, &device->applied);
+    device->applied.flushing = 0; /* as the thread's mode says, in every product */
     const dnnl_version_t *version = dnnl_version();
     snprintf(device->applied.implementation, sizeof device->applied.implementation,
              "oneDNN %d.%d.%d", version->major, version->minor, version->patch);

@@ -110,6 +110,8 @@ static inline void run_open(run_model *run, const vg_device_options *options)
     if (!run->device)
         fail_msg("%s: no usable device %s", run->name, run->on);
     run->driver->applied(run->device, &run->applied);
+    run->applied.denormals =
+        vg_denormals_of(run->applied.denormals, run->applied.flushing, run->model.dtype);
 }
 
 static inline const vg_tensor *run_tensor(const run_model *run, const char *tensor)

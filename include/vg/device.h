@@ -50,8 +50,15 @@ typedef struct vg_device_applied {
     uint32_t threads;
     vg_bind bind;
     vg_denormals denormals;
+    uint32_t flushing;       /* bits 1 << vg_dtype: of cases that flush whatever is asked for */
     char implementation[64]; /* library and version: "vgbench 0.1.0", "oneDNN 2.6.3" */
 } vg_device_applied;
+
+/* What really applied to a case of that dtype. */
+static inline vg_denormals vg_denormals_of(vg_denormals applied, uint32_t flushing, vg_dtype dtype)
+{
+    return flushing >> dtype & 1 ? VG_DENORMALS_FLUSH : applied;
+}
 
 typedef void vg_fact_fn(void *context, const char *key, const char *value);
 
