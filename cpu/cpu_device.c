@@ -95,8 +95,10 @@ static vg_status threads_start(vg_device *device, const vg_device_options *wante
     }
     VG_TRY(status);
     vg_topology_use(&device->topology, threads);
-    device->applied =
-        (vg_device_applied){.threads = threads, .bind = bind, .denormals = wanted->denormals};
+    device->applied = (vg_device_applied){.threads = threads,
+                                          .bind = bind,
+                                          .denormals = wanted->denormals,
+                                          .flushing = device->bf16 ? 1u << VG_BF16 : 0};
     snprintf(device->applied.implementation, sizeof device->applied.implementation, "vgbench %s",
              VG_VERSION);
     return VG_OK;
@@ -123,6 +125,8 @@ static vg_status cpu_open(const vg_device_info *info, const vg_device_options *w
     if (!device)
         VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
     device->kernels = isa[info->index].kernels;
+    device->bf16 = isa[info->index].bf16;
+    device->bf16_absent = isa[info->index].bf16_absent;
     device->scan_split = split_of(wanted->settings);
     vg_status status = vg_topology_open(&device->topology);
     if (status == VG_OK)

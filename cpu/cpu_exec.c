@@ -1,6 +1,8 @@
 /* A program loaded on a CPU device: its memory, its schedule, and the one region that runs it. */
 #include "cpu_exec.h"
 
+#include "denormals.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +20,9 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-/* Memory. */
+/* Dtypes. */
 
-static size_t op_scratch(const vg_device *device, const vg_op *op)
+static size_t fp32_scratch(const vg_device *device, const vg_op *op)
 {
     switch (op->kind) {
     case VG_DENSE_FWD: return vg_dense_fwd_scratch(device, op);
@@ -31,6 +33,40 @@ static size_t op_scratch(const vg_device *device, const vg_op *op)
     default: return 0;
     }
 }
+
+static const vg_ops fp32_ops = {
+    .storage = VG_FP32,
+    .signals = &vg_signals_fp32,
+    .dense_fwd = vg_dense_fwd_run,
+    .dense_bwd_data = vg_dense_bwd_data_run,
+    .dense_bwd_weights = vg_dense_bwd_weights_run,
+    .scan_fwd = vg_scan_fwd_run,
+    .scan_bwd = vg_scan_bwd_run,
+    .apart = vg_dense_apart,
+    .scratch = fp32_scratch,
+    .scan_pack_size = vg_scan_pack_size,
+    .scan_choice = vg_scan_choice,
+};
+
+/* Null where this device does not compute in the program's dtype. */
+static const vg_ops *ops_find(const vg_device *device, const vg_program *program)
+{
+    if (program->model.dtype == VG_BF16 && program->storage == VG_BF16 && device->bf16)
+        return &vg_bf16_ops;
+    return program->model.dtype == VG_FP32 && program->storage == VG_FP32 ? &fp32_ops : NULL;
+}
+
+static vg_status ops_check(const vg_device *device, const vg_program *program)
+{
+    if (ops_find(device, program))
+        return VG_OK;
+    if (program->model.dtype == VG_BF16)
+        VG_FAIL(VG_UNSUPPORTED, "bf16: %s", device->bf16_absent);
+    VG_FAIL(VG_UNSUPPORTED, "the CPU devices compute in fp32 and bf16, not in %s",
+            vg_dtype_name(program->model.dtype));
+}
+
+/* Memory. */
 
 static bool is_scan(const vg_op *op)
 {
@@ -68,17 +104,18 @@ static bool is_repeated(const vg_program *program, uint32_t index)
 static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
                             uint64_t *pack_bytes, uint32_t *packs)
 {
+    const vg_ops *ops = ops_find(device, program);
     size_t scratch = 0;
     *pack_bytes = 0;
     *packs = 0;
-    for (uint32_t i = 0; i < program->op_count; i++) {
+    for (uint32_t i = 0; ops && i < program->op_count; i++) {
         const vg_op *op = &program->ops[i];
-        size_t needs = op_scratch(device, op);
+        size_t needs = ops->scratch(device, op);
         scratch = needs > scratch ? needs : scratch;
         bool timed = (op->pass & VG_PASSES_TRAIN) != 0;
         if (is_scan(op) && timed && !is_repeated(program, i)) {
             *pack_bytes +=
-                round_up(vg_scan_pack_size(device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
+                round_up(ops->scan_pack_size(device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
             ++*packs;
         }
     }
@@ -140,14 +177,6 @@ static vg_status memory_map(uint64_t bytes, unsigned char **out)
 
 /* Loading. */
 
-static vg_status windows_check(const vg_program *program)
-{
-    if (program->storage != VG_FP32 || program->model.dtype != VG_FP32)
-        VG_FAIL(VG_UNSUPPORTED, "the CPU devices compute in fp32 only, not in %s",
-                vg_dtype_name(program->model.dtype));
-    return VG_OK;
-}
-
 /* Whether a pass's weight gradients are a good part of the last cache, or more. */
 static bool gradients_stream(const vg_device *device, const vg_program *program)
 {
@@ -173,8 +202,8 @@ static void packs_place(vg_exec *exec)
             (vg_scan_pack){.weight_at = scan_weight(op),
                            .backward = op->kind == VG_SCAN_BWD,
                            .at = (float *)(void *)(exec->extra + exec->scratch_bytes + at)};
-        at +=
-            round_up(vg_scan_pack_size(exec->device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
+        at += round_up(exec->ops->scan_pack_size(exec->device, op) * sizeof(float), PART_BYTES) +
+              PART_BYTES;
     }
 }
 
@@ -191,7 +220,7 @@ vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_progra
                        vg_exec **out)
 {
     (void)model;
-    VG_TRY(windows_check(program));
+    VG_TRY(ops_check(device, program));
     uint64_t pack_bytes;
     uint32_t packs;
     uint64_t scratch = extra_sizes(device, program, &pack_bytes, &packs);
@@ -202,6 +231,7 @@ vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_progra
         VG_FAIL(VG_NO_MEMORY, "no memory for a loaded program");
     *exec = (vg_exec){.device = device,
                       .program = program,
+                      .ops = ops_find(device, program),
                       .scratch_bytes = scratch,
                       .mapped_bytes = arena + scratch + pack_bytes};
     exec->slots = calloc(program->slot_count + 1u, sizeof *exec->slots);
@@ -242,33 +272,42 @@ vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size)
     const char *scan = NULL;
     for (uint32_t i = 0; i < exec->program->op_count && !scan; i++)
         if (is_scan(&exec->program->ops[i]))
-            scan = vg_scan_choice(exec->device, &exec->program->ops[i]);
+            scan = exec->ops->scan_choice(exec->device, &exec->program->ops[i]);
     snprintf(out, size, "%s%s", scan ? "scan=" : "", scan ? scan : "");
     return VG_OK;
 }
 
+static void element_put(unsigned char *base, vg_dtype dtype, uint64_t at, double value)
+{
+    switch (dtype) {
+    case VG_U8: base[at] = (unsigned char)value; break;
+    case VG_BF16: ((uint16_t *)(void *)base)[at] = vg_bf16_of(value); break;
+    default: ((float *)(void *)base)[at] = (float)value; break;
+    }
+}
+
+static double element_get(const unsigned char *base, vg_dtype dtype, uint64_t at)
+{
+    switch (dtype) {
+    case VG_U8: return base[at];
+    case VG_BF16: return vg_bf16_value(((const uint16_t *)(const void *)base)[at]);
+    default: return ((const float *)(const void *)base)[at];
+    }
+}
+
 vg_status vg_exec_write(vg_exec *exec, vg_mat to, const double *from)
 {
-    unsigned char *base = vg_at(exec, to);
     for (uint64_t i = 0; i < to.rows; i++)
-        for (uint32_t j = 0; j < to.cols; j++) {
-            double value = from[i * to.cols + j];
-            if (to.dtype == VG_U8)
-                base[i * to.ld + j] = (unsigned char)value;
-            else
-                ((float *)(void *)base)[i * to.ld + j] = (float)value;
-        }
+        for (uint32_t j = 0; j < to.cols; j++)
+            element_put(vg_at(exec, to), to.dtype, i * to.ld + j, from[i * to.cols + j]);
     return VG_OK;
 }
 
 vg_status vg_exec_read(vg_exec *exec, vg_mat from, double *to)
 {
-    const unsigned char *base = vg_at(exec, from);
     for (uint64_t i = 0; i < from.rows; i++)
         for (uint32_t j = 0; j < from.cols; j++)
-            to[i * from.cols + j] = from.dtype == VG_U8
-                                        ? base[i * from.ld + j]
-                                        : ((const float *)(const void *)base)[i * from.ld + j];
+            to[i * from.cols + j] = element_get(vg_at(exec, from), from.dtype, i * from.ld + j);
     return VG_OK;
 }
 
@@ -276,12 +315,13 @@ vg_status vg_exec_read(vg_exec *exec, vg_mat from, double *to)
 
 static void op_run(const vg_job *job)
 {
+    const vg_ops *ops = job->exec->ops;
     switch (job->op->kind) {
-    case VG_DENSE_FWD: vg_dense_fwd_run(job); break;
-    case VG_DENSE_BWD_DATA: vg_dense_bwd_data_run(job); break;
-    case VG_DENSE_BWD_WEIGHTS: vg_dense_bwd_weights_run(job); break;
-    case VG_SCAN_FWD: vg_scan_fwd_run(job); break;
-    case VG_SCAN_BWD: vg_scan_bwd_run(job); break;
+    case VG_DENSE_FWD: ops->dense_fwd(job); break;
+    case VG_DENSE_BWD_DATA: ops->dense_bwd_data(job); break;
+    case VG_DENSE_BWD_WEIGHTS: ops->dense_bwd_weights(job); break;
+    case VG_SCAN_FWD: ops->scan_fwd(job); break;
+    case VG_SCAN_BWD: ops->scan_bwd(job); break;
     case VG_LOSS_OP: vg_loss_run(job); break;
     case VG_CLIP: vg_clip_run(job); break;
     case VG_MEASURE: vg_measure_run(job); break;
@@ -301,6 +341,9 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
                   .scratch = (float *)(void *)exec->extra,
                   .thread = thread,
                   .threads = threads};
+    uint64_t mode = vg_denormals_word();
+    if (exec->ops->flushes)
+        vg_denormals_set(true);
     for (uint32_t n = 0; n < exec->times; n++)
         for (uint32_t i = 0; i < exec->scheduled_count; i++) {
             job.scheduled = &exec->scheduled[i];
@@ -309,6 +352,7 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
             if (!job.scheduled->apart)
                 vg_job_barrier(&job);
         }
+    vg_denormals_restore(mode);
 }
 
 /* The ops of a set of passes; the first scan that uses packed weights packs them. */
@@ -323,8 +367,8 @@ static void schedule(vg_exec *exec, unsigned passes)
             continue;
         vg_scheduled *s = &exec->scheduled[exec->scheduled_count++];
         *s = (vg_scheduled){.op = op};
-        if (exec->scheduled_count > 1)
-            s[-1].apart = vg_dense_apart(exec->device, s[-1].op, op);
+        if (exec->scheduled_count > 1 && exec->ops->apart)
+            s[-1].apart = exec->ops->apart(exec->device, s[-1].op, op);
         if (is_scan(op)) {
             vg_scan_pack *pack = pack_find(exec, op);
             s->pack = pack;

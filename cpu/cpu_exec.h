@@ -3,6 +3,7 @@
 #ifndef VG_CPU_EXEC_H
 #define VG_CPU_EXEC_H
 
+#include "bf16/bf16.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "pool.h"
@@ -14,6 +15,8 @@ typedef enum vg_scan_split { VG_SCAN_AUTO, VG_SCAN_UNITS, VG_SCAN_BATCH } vg_sca
 
 struct vg_device {
     const vg_kernels *kernels;
+    const vg_bf16_kernels *bf16; /* null: none here */
+    const char *bf16_absent;     /* why */
     vg_topology topology;
     vg_pool *pool;
     vg_device_applied applied;
@@ -37,9 +40,41 @@ typedef struct vg_scheduled {
     bool apart;               /* the next op needs nothing of other threads' share of this one */
 } vg_scheduled;
 
+typedef struct vg_job vg_job;
+
+/* How signals in windows of any dtype that a program may hold are looked at and scaled. */
+typedef struct vg_signals {
+    double (*loss)(const vg_job *job, const vg_loss_op *op);
+    /* As vg_kernels.measure and census. */
+    float (*measure)(const vg_job *job, vg_mat m, vg_slot *slot);
+    void (*census)(const vg_job *job, vg_mat a, vg_slot *slot);
+    void (*scale_by_power)(const vg_job *job, int exponent, vg_mat x, vg_mat y);
+} vg_signals;
+
+/* The ops of programs of one storage: a dtype is a row of these. */
+typedef struct vg_ops {
+    vg_dtype storage;
+    bool flushes; /* subnormals, whatever is asked for */
+    const vg_signals *signals;
+    void (*dense_fwd)(const vg_job *job);
+    void (*dense_bwd_data)(const vg_job *job);
+    void (*dense_bwd_weights)(const vg_job *job);
+    void (*scan_fwd)(const vg_job *job);
+    void (*scan_bwd)(const vg_job *job);
+    /* As vg_dense_apart; null: never. */
+    bool (*apart)(const vg_device *device, const vg_op *op, const vg_op *next);
+    /* Floats of an op's scratch, which the threads share. */
+    size_t (*scratch)(const vg_device *device, const vg_op *op);
+    /* Floats of the packed weights that a scan needs. */
+    size_t (*scan_pack_size)(const vg_device *device, const vg_op *op);
+    /* "units" or "batch". */
+    const char *(*scan_choice)(const vg_device *device, const vg_op *op);
+} vg_ops;
+
 struct vg_exec {
     vg_device *device;
     const vg_program *program;
+    const vg_ops *ops;
     unsigned char *arena, *extra; /* one mapping */
     uint64_t mapped_bytes, scratch_bytes;
     vg_slot *slots;
@@ -51,15 +86,15 @@ struct vg_exec {
 };
 
 /* What an op's function is given. */
-typedef struct vg_job {
+struct vg_job {
     vg_exec *exec;
     const vg_device *device;
     const vg_kernels *kernels;
     const vg_op *op;
     const vg_scheduled *scheduled;
-    float *scratch; /* of vg_op_scratch() floats, 64-aligned, shared by the threads */
+    float *scratch; /* 64-aligned, shared by the threads */
     uint32_t thread, threads;
-} vg_job;
+};
 
 static inline void *vg_at(const vg_exec *exec, vg_mat m)
 {
@@ -110,12 +145,11 @@ bool vg_dense_apart(const vg_device *device, const vg_op *op, const vg_op *next)
 void vg_scan_fwd_run(const vg_job *job);
 void vg_scan_bwd_run(const vg_job *job);
 size_t vg_scan_scratch(const vg_device *device, const vg_op *op);
-/* Floats of the packed weights that a scan needs. */
 size_t vg_scan_pack_size(const vg_device *device, const vg_op *op);
-/* "units" or "batch". */
 const char *vg_scan_choice(const vg_device *device, const vg_op *op);
 
 /* signals.c */
+extern const vg_signals vg_signals_fp32;
 size_t vg_clip_scratch(const vg_op *op);
 void vg_loss_run(const vg_job *job);
 void vg_clip_run(const vg_job *job);

@@ -31,6 +31,8 @@ vg_features vg_features_read(void)
         f.avx512bw = b & bit_AVX512BW;
         f.avx512vl = b & bit_AVX512VL;
     }
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
+        f.avx512bf16 = a & bit_AVX512BF16;
     if (f.osxsave)
         f.xcr0 = read_xcr0();
     return f;
@@ -99,6 +101,13 @@ void vg_features_judge(const vg_features *features, const char *name, char *abse
         judge_avx512(features, absent, size);
 }
 
+const char *vg_features_no_bf16(const vg_features *features, const char *name)
+{
+    if (strcmp(name, "avx512") != 0)
+        return "of the CPU devices only cpu.avx512 computes in it";
+    return features->avx512bf16 ? NULL : "the processor has no AVX512_BF16";
+}
+
 void vg_isa_list(vg_isa out[VG_ISA_COUNT])
 {
     static const vg_isa all[VG_ISA_COUNT] = {
@@ -110,7 +119,7 @@ void vg_isa_list(vg_isa out[VG_ISA_COUNT])
 #elif defined(__x86_64__)
         {.name = "neon"},
         {.name = "avx2", .kernels = &vg_kernels_avx2},
-        {.name = "avx512", .kernels = &vg_kernels_avx512},
+        {.name = "avx512", .kernels = &vg_kernels_avx512, .bf16 = &vg_bf16_kernels_avx512},
 #else
         {.name = "neon"},
         {.name = "avx2"},
@@ -121,6 +130,9 @@ void vg_isa_list(vg_isa out[VG_ISA_COUNT])
     for (size_t i = 0; i < VG_ISA_COUNT; i++) {
         out[i] = all[i];
         vg_features_judge(&features, out[i].name, out[i].absent, sizeof out[i].absent);
+        out[i].bf16_absent = vg_features_no_bf16(&features, out[i].name);
+        if (out[i].bf16_absent)
+            out[i].bf16 = NULL;
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef VG_CPU_FEATURES_H
 #define VG_CPU_FEATURES_H
 
+#include "bf16/bf16.h"
 #include "kernels.h"
 
 #include <stdbool.h>
@@ -10,15 +11,17 @@
 /* What the processor says of itself, and the registers that the operating system saves. */
 typedef struct vg_features {
     bool x86_64, aarch64;
-    bool osxsave, avx, avx2, fma, avx512f, avx512dq, avx512bw, avx512vl;
+    bool osxsave, avx, avx2, fma, avx512f, avx512dq, avx512bw, avx512vl, avx512bf16;
     uint64_t xcr0; /* 0 where osxsave is false */
     bool asimd;
 } vg_features;
 
 typedef struct vg_isa {
-    const char *name;          /* "scalar" "avx2" "avx512" "neon" */
-    const vg_kernels *kernels; /* null where this build has none */
-    char absent[96];           /* why it cannot be used here; "" = usable */
+    const char *name;            /* "scalar" "avx2" "avx512" "neon" */
+    const vg_kernels *kernels;   /* null where this build has none */
+    char absent[96];             /* why it cannot be used here; "" = usable */
+    const vg_bf16_kernels *bf16; /* null: it does not compute in bf16 here */
+    const char *bf16_absent;     /* and why */
 } vg_isa;
 
 enum { VG_ISA_COUNT = 4 };
@@ -29,6 +32,10 @@ vg_features vg_features_read(void);
 /* Writes into `absent` why a machine with these features cannot run the instruction set ("" where
  * it can); the name is one of the above. */
 void vg_features_judge(const vg_features *features, const char *name, char *absent, size_t size);
+
+/* Why a machine with these features does not compute in bf16 with the instruction set; null where
+ * it does, if it can run it at all. */
+const char *vg_features_no_bf16(const vg_features *features, const char *name);
 
 /* All instruction sets, each better than the ones before it, so that the last usable one is this
  * machine's best; scalar is always usable. */

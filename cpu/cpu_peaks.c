@@ -13,8 +13,9 @@ static const double try_seconds = 1e-3;
 
 typedef struct probe {
     vg_device *device;
-    uint64_t rounds;  /* of a burst */
-    size_t n, repeat; /* floats a thread reads, and how often */
+    double (*burst)(uint64_t rounds, float *sink); /* of one thread; returns the FLOP done */
+    uint64_t rounds;                               /* of a burst */
+    size_t n, repeat;                              /* floats a thread reads, and how often */
     double seconds, work;
 } probe;
 
@@ -31,7 +32,7 @@ static void fma_probe(void *context, uint32_t thread, uint32_t threads)
     float sink;
     vg_pool_barrier(p->device->pool, thread);
     double start = now_s();
-    double flop = p->device->kernels->gemm->fma_burst(p->rounds, &sink);
+    double flop = p->burst(p->rounds, &sink);
     vg_pool_barrier(p->device->pool, thread);
     if (thread == 0) {
         p->seconds = now_s() - start;
@@ -81,9 +82,10 @@ static double best_rate(probe *p, vg_pool_fn *work)
     return best;
 }
 
-static double fma_rate(vg_device *device)
+static double fma_rate(vg_device *device, vg_dtype dtype)
 {
     probe p = {.device = device, .rounds = 1000};
+    p.burst = dtype == VG_BF16 ? device->bf16->dot_burst : device->kernels->gemm->fma_burst;
     vg_pool_run(device->pool, fma_probe, &p);
     p.rounds = (uint64_t)(1000 * try_seconds / (p.seconds > 1e-7 ? p.seconds : 1e-7)) + 1;
     return best_rate(&p, fma_probe);
@@ -135,13 +137,13 @@ static vg_status probe_memory(vg_device *device)
 
 vg_status vg_cpu_peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
 {
-    if (dtype != VG_FP32)
-        VG_FAIL(VG_UNSUPPORTED, "the CPU devices compute in fp32 only");
+    if (dtype != VG_FP32 && !(dtype == VG_BF16 && device->bf16))
+        VG_FAIL(VG_UNSUPPORTED, "this CPU device does not compute in %s", vg_dtype_name(dtype));
     VG_TRY(probe_memory(device));
     vg_peaks peaks = {0};
     probe barriers = {.device = device};
     vg_pool_enter(device->pool);
-    peaks.flop_per_s = fma_rate(device);
+    peaks.flop_per_s = fma_rate(device, dtype);
     const vg_topology *t = &device->topology;
     for (uint32_t c = 0; c < t->cache_count && c + 1 < VG_MAX_LEVELS; c++)
         peaks.level[peaks.levels++] =

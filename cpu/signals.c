@@ -17,11 +17,8 @@ static vg_rows out(const vg_exec *exec, vg_mat m)
     return (vg_rows){vg_floats(exec, m), m.ld};
 }
 
-void vg_loss_run(const vg_job *job)
+static double fp32_loss(const vg_job *job, const vg_loss_op *l)
 {
-    const vg_loss_op *l = &job->op->loss;
-    if (job->thread != 0)
-        return;
     vg_loss_rows rows = {.rows = l->y.rows,
                          .cols = l->y.cols,
                          .loss = l->loss,
@@ -29,7 +26,32 @@ void vg_loss_run(const vg_job *job)
                          .y = in(job->exec, l->y),
                          .target = in(job->exec, l->target),
                          .dy = out(job->exec, l->dy)};
-    double loss = job->kernels->loss(&rows);
+    return job->kernels->loss(&rows);
+}
+
+static float fp32_measure(const vg_job *job, vg_mat m, vg_slot *slot)
+{
+    return job->kernels->measure(m.rows, m.cols, in(job->exec, m), slot);
+}
+
+static void fp32_census(const vg_job *job, vg_mat a, vg_slot *slot)
+{
+    job->kernels->census(a.rows, a.cols, job->op->activation, (float)job->op->alpha,
+                         in(job->exec, a), slot);
+}
+
+static void fp32_scale_by_power(const vg_job *job, int exponent, vg_mat x, vg_mat y)
+{
+    job->kernels->scale_by_power(x.rows, x.cols, exponent, in(job->exec, x), out(job->exec, y));
+}
+
+const vg_signals vg_signals_fp32 = {fp32_loss, fp32_measure, fp32_census, fp32_scale_by_power};
+
+void vg_loss_run(const vg_job *job)
+{
+    if (job->thread != 0)
+        return;
+    double loss = job->exec->ops->signals->loss(job, &job->op->loss);
     if (job->op->slot != VG_NO_SLOT)
         job->exec->slots[job->op->slot].sum_squares = loss;
 }
@@ -107,8 +129,7 @@ void vg_measure_run(const vg_job *job)
     const vg_measure *w = &job->op->measure;
     for (uint64_t i = job->thread; i * w->segment_rows < w->window.rows; i += job->threads) {
         vg_mat m = segment(&w->window, w->segment_rows, i);
-        job->kernels->measure(m.rows, m.cols, in(job->exec, m),
-                              &job->exec->slots[job->op->slot + i]);
+        job->exec->ops->signals->measure(job, m, &job->exec->slots[job->op->slot + i]);
     }
 }
 
@@ -117,8 +138,7 @@ void vg_census_run(const vg_job *job)
     const vg_census *w = &job->op->census;
     for (uint64_t i = job->thread; i * w->segment_rows < w->a.rows; i += job->threads) {
         vg_mat m = segment(&w->a, w->segment_rows, i);
-        job->kernels->census(m.rows, m.cols, job->op->activation, (float)job->op->alpha,
-                             in(job->exec, m), &job->exec->slots[job->op->slot + i]);
+        job->exec->ops->signals->census(job, m, &job->exec->slots[job->op->slot + i]);
     }
 }
 
@@ -148,7 +168,7 @@ static int64_t common_exponent(const vg_job *job, vg_slot *first)
             vg_slot slot;
             int64_t e = exponent_of(job, n, i);
             int binary;
-            float largest = job->kernels->measure(m.rows, m.cols, in(job->exec, m), &slot);
+            float largest = job->exec->ops->signals->measure(job, m, &slot);
             most = e > most ? e : most;
             if (n == 0) {
                 first->elements += slot.elements;
@@ -176,11 +196,8 @@ void vg_rescale_run(const vg_job *job)
         for (uint64_t i = 0; i * each < r->in[n].rows; i++) {
             vg_mat from = segment(&r->in[n], each, i), to = segment(&r->out[n], each, i);
             int64_t by = exponent_of(job, n, i) - common;
-            job->kernels->scale_by_power(from.rows, from.cols,
-                                         by < -600  ? -600
-                                         : by > 600 ? 600
-                                                    : (int)by,
-                                         in(job->exec, from), out(job->exec, to));
+            int exponent = by < -600 ? -600 : by > 600 ? 600 : (int)by;
+            job->exec->ops->signals->scale_by_power(job, exponent, from, to);
         }
     }
     slot.exponent = common;

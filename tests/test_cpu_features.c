@@ -51,6 +51,18 @@ static void test_judgement(void **state)
     assert_string_equal(absent, "the pro");
 }
 
+/* bf16 takes one instruction set and one feature more. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    vg_features whole = {AVX512_MACHINE};
+    whole.avx512bf16 = false;
+    assert_string_equal(vg_features_no_bf16(&whole, "avx512"), "the processor has no AVX512_BF16");
+    whole.avx512bf16 = true;
+    assert_null(vg_features_no_bf16(&whole, "avx512"));
+    assert_non_null(strstr(vg_features_no_bf16(&whole, "avx2"), "cpu.avx512"));
+}
+
 /* Usable tables are linked and say the name they stand under; the best is the last of them. */
 static void test_this_machine(void **state)
 {
@@ -67,6 +79,7 @@ static void test_this_machine(void **state)
         assert_non_null(last);
         assert_string_equal(last->name, isa[i].name);
         assert_true(last->gemm->lanes == last->lanes);
+        assert_true(!isa[i].bf16 == (isa[i].bf16_absent != NULL));
     }
     assert_ptr_equal(vg_isa_best(), last);
 #if defined(__x86_64__)
@@ -83,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judgement),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
