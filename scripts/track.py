@@ -18,7 +18,7 @@ counts only if that confirms it. Commits are compared: what is not committed is 
 
 The summary is in DIR/runs/.../summary.md and, where it is set, appended to $GITHUB_STEP_SUMMARY.
 Exit as compare.py: 0 fine; 1 a regression; 2 usage; 3 not comparable, which a side is that does not
-build or run. Interrupted (130) or failed, the same command continues where it stopped.
+build or run. Stopped by a signal (130, 143, 129) or failed, the same command continues where it stopped.
 """
 import argparse
 import contextlib
@@ -30,6 +30,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -115,11 +116,14 @@ class Side:
 
     def build(self, command):
         """Checks the commit out, in a worktree that stays for the next time, and builds it."""
-        if not (self.tree / ".git").exists():
-            git("worktree", "prune")
-            git("worktree", "add", "--detach", "--force", str(self.tree), self.commit)
-        else:
+        git("worktree", "prune")
+        if f"worktree {self.tree}" in git("worktree", "list", "--porcelain").splitlines():
             git("checkout", "--detach", "--force", self.commit, at=self.tree)
+        else:
+            if self.tree.exists() and not (self.tree / ".git").is_file():
+                raise Stop(f"{self.tree} is no worktree: --work needs a folder of its own", 2)
+            shutil.rmtree(self.tree, ignore_errors=True)
+            git("worktree", "add", "--detach", str(self.tree), self.commit)
         say(f"building {self.name} ({self.commit[:12]})")
         log = self.tree.with_name(f"{self.name}-build.log")
         with open(log, "w", encoding="utf-8") as file:
@@ -142,7 +146,7 @@ def run_once(side, arguments, folder):
     if done.returncode not in (0, 1) or not (part / "results.csv").is_file():
         last = (done.stderr.strip() or "no word").splitlines()[-1]
         raise Stop(f"{side.name} ({side.commit[:12]}): bench ended with {done.returncode}: {last}",
-                   130 if done.returncode == 130 else 3)
+                   done.returncode if done.returncode > 128 else 3)
     part.rename(folder)
 
 
@@ -289,8 +293,15 @@ def track(options):
         return code
 
 
+def stopped(number, _frame):
+    """What is under way is killed as the exception passes it, and what is whole stays."""
+    raise Stop("stopped; the same command continues", 128 + number)
+
+
 def main(arguments):
     options = parse(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stopped)
     try:
         options.work.mkdir(parents=True, exist_ok=True)
         with open(options.work / "lock", "w", encoding="utf-8") as lock:
@@ -305,9 +316,6 @@ def main(arguments):
     except OSError as error:
         say(error)
         return 2
-    except KeyboardInterrupt:
-        say("stopped; the same command continues")
-        return 130
 
 
 if __name__ == "__main__":

@@ -137,6 +137,29 @@ class Track(unittest.TestCase):
         self.track("base", "head", processes=0)
         self.assertEqual(len(self.runs()), 16)
 
+    def test_a_signal_loses_nothing(self):
+        self.commit("head")
+        command = [sys.executable, "scripts/track.py", "base", "head", f"--work={self.work}", "--build=sh make.sh",
+                   "--processes=8"]
+        environment = {**os.environ, "TRACK_PROGRAM": PROGRAM, "TRACK_LOG": str(self.log)}
+        with subprocess.Popen(command, cwd=self.repo, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr:
+                if "process 3 of 8" in line:
+                    process.terminate()
+                    break
+            self.assertIn("the same command continues", process.stderr.read())
+        self.assertEqual(process.returncode, 143)
+        whole = len(list(self.work.glob("runs/*/first/*/[0-9][0-9][0-9]")))
+        self.assertTrue(4 <= whole <= 6, whole)
+        self.track("base", "head")
+        self.assertEqual(len(list(self.work.glob("runs/*/first/*/*"))), 16)
+
+    def test_a_folder_of_somebody_else_stays(self):
+        (self.work / "base").mkdir(parents=True)
+        (self.work / "base" / "thesis").touch()
+        self.assertIn("is no worktree", self.track("base", code=2).stderr)
+        self.assertTrue((self.work / "base" / "thesis").exists())
+
     def test_a_side_that_does_not_build(self):
         self.commit("head", build="echo no compiler; exit 1")
         done = self.track("base", "head", code=3)
