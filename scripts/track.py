@@ -134,9 +134,7 @@ class Side:
 
 
 def run_once(side, arguments, folder):
-    """One process of a side, unless its results are there; they are whole or not at all."""
-    if folder.is_dir():
-        return
+    """One process of a side; its results are there whole or not at all."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -154,8 +152,10 @@ def run_in_turn(sides, arguments, folder, processes):
     """Processes of both sides one after the other, who is first changing every time."""
     for i in range(processes):
         for side in sides if i % 2 == 0 else sides[::-1]:
-            say(f"process {i + 1} of {processes}: {side.name}")
-            run_once(side, arguments, folder / side.name / f"{i:03}")
+            run = folder / side.name / f"{i:03}"
+            if not run.is_dir():
+                say(f"process {i + 1} of {processes}: {side.name}")
+                run_once(side, arguments, run)
     return [folder / side.name for side in sides]
 
 

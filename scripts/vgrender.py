@@ -115,7 +115,7 @@ def _markdown_table(header, rows):
 
 def markdown(c):
     words = settings([row.key for row in c.rows])
-    title = "Regression" if c.regressed else "No regression"
+    title = "Regression" if c.regressed else "No regression found"
     out = [f"### {title}", "", *(f"* **{side.name.lower()}**: {side.described()}" for side in c.sides), ""]
     plain = [row for row in c.rows if row.verdict == "same"]
     shown = [row for row in c.rows if row.verdict != "same"]
