@@ -211,7 +211,7 @@ class Size(unittest.TestCase):
         step = numpy.concatenate([numpy.arange(count) for count in steps])
         exact = -0.3 * (steps[at] - step) + numpy.sin(step)
         gradients = pandas.DataFrame({"run": 0, "case": numpy.array(names, dtype=object)[at], "device": "cpu",
-                                      "denormals": "keep", "tensor": "dh", "layer": 1.0, "step": step.astype(float),
+                                      "plain_device": "cpu", "denormals": "keep", "tensor": "dh", "layer": 1.0, "step": step.astype(float),
                                       "log10_norm_exact": exact, "log10_norm": numpy.where(exact < -44.9, -numpy.inf, exact),
                                       "predicted_log10_norm": exact * 1.01})
         row = {"run": 0, "device": "cpu", "plain_device": "cpu", "device_name": "A processor", "threads": 2, "bind": "core",
@@ -234,6 +234,29 @@ class Size(unittest.TestCase):
         self.assertEqual(len(data["points"]["start"]), 10_001)
         self.assertGreaterEqual(min(numpy.diff(data["points"]["start"])), curves.FEWEST)
         self.assertEqual(data["notes"], [])
+
+
+class Colours(unittest.TestCase):
+    def test_contrast(self):
+        """Text reaches 4.5 to 1 and a mark 3 to 1 (WCAG 2), in the light and in the dark."""
+        css = (pathlib.Path(page.__file__).parent / "page.css").read_text()
+        pairs = dict(re.findall(r"--(\w+): light-dark\(([^)]*)\)", css))
+        for side in (0, 1):
+            colour = {name: luminance(pair.split(", ")[side]) for name, pair in pairs.items()}
+            grounds = ["paper", "panel"]
+            wanted = [(name, ground, 4.5) for name in ("ink", "soft", "accent", "bad") for ground in grounds]
+            wanted += [("ink", name, 4.5) for name in ("stable", "vanishing", "exploding", "dead", "overflow")]
+            wanted += [(f"c{i}", "paper", 3) for i in range(12)]
+            for front, back, least in wanted:
+                a, b = sorted((colour[front], colour[back]))
+                self.assertGreaterEqual((b + 0.05) / (a + 0.05), least, (front, back, side))
+
+
+def luminance(colour):
+    """Relative luminance of #rrggbb (WCAG 2)."""
+    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
 
 
 class Names(unittest.TestCase):

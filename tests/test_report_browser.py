@@ -222,7 +222,16 @@ class Page(unittest.TestCase):
                    "no tooltip with a command")
         self.js("document.querySelector('#time').scrollIntoView()")
         ActionChains(self.browser).move_to_element_with_offset(self.find("#time .chart svg"), 30, -80).perform()
-        self.until(lambda: "exact norm" in self.find("#vg-tooltip-element").text, "no tooltip of the nearest point")
+        self.until(lambda: re.search(r"exact norm\s+[\d.]+.*as held", self.find("#vg-tooltip-element").text, re.S), "no tooltip of the nearest point")
+        self.assertNotIn("undefined", self.find("#vg-tooltip-element").text)
+        self.assertRegex(self.find("#vg-tooltip-element").text, "build/bench --case=(rnn-tanh|lstm)/d1/w8/b2/t300/fp32/uniform/seed1 --device=cpu[.]")
+
+    def test_links_lead_to_their_sections(self):
+        self.open()
+        self.find("nav a[href='#decay']").click()
+        self.until(lambda: self.js("document.querySelector('#decay h2').getBoundingClientRect().top < innerHeight"), "the link leads nowhere")
+        self.assertGreaterEqual(self.js("document.querySelector('#decay h2').getBoundingClientRect().top"),
+                                self.js("document.querySelector('#filters').getBoundingClientRect().bottom"))
 
     def test_themes(self):
         shade = "(c => c.match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b) / 3)(getComputedStyle(%s).%s)"

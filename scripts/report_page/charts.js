@@ -19,13 +19,22 @@ let queue = Promise.resolve(); // figures are drawn one after the other, so that
 let round = 0;
 let drawn = 0; // figures of the present round that are done
 
+/* The tooltip of the nearest point: the datum of a Voronoi cell is the point's mark, whose datum is the row. */
+function ofNearest(spec) {
+  for (const { encode } of spec.marks) {
+    const { isVoronoi, tooltip: hint } = encode?.update ?? {};
+    if (isVoronoi && hint) hint.signal = hint.signal.replaceAll("datum[", "datum.datum[");
+  }
+  return spec;
+}
+
 function draw(element, spec) {
   const mine = round;
   queue = queue.then(async () => {
     if (mine !== round || !element.isConnected) return;
     try {
       const result = await vegaEmbed(element, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", ...spec }, {
-        renderer: "svg", actions: false, ast: true, config: CONFIG, tooltip: { theme: "none", offsetY: 16 },
+        renderer: "svg", actions: false, ast: true, patch: ofNearest, config: CONFIG, tooltip: { theme: "none", offsetY: 16 },
       });
       element.view = result.view;
       element.querySelector("svg")?.setAttribute("aria-label", spec.description);
@@ -79,6 +88,8 @@ function figure(grid, { title, caption = "", spec, columns, rows }) {
 const SPLIT = "indexof(datum.label, ' ') < 0 ? datum.label : [slice(datum.label, 0, indexof(datum.label, ' ')), slice(datum.label, indexof(datum.label, ' ') + 1)]";
 const nameAxis = () => ({ labelLimit: narrow() ? 140 : 420, ...(narrow() ? { labelExpr: SPLIT } : {}), ticks: false, domain: false });
 const tooltip = fields => fields.map(([field, title]) => ({ field, title, type: "nominal" }));
+/* At most so many of a list, evenly chosen, with both ends. */
+const evenly = (list, most) => list.length <= most ? list : Array.from({ length: most }, (_, i) => list[Math.round(i * (list.length - 1) / (most - 1))]);
 const ticks = (low, high) => Array.from({ length: 40 }, (_, i) => i - 15).flatMap(power => [1, 2, 5].map(first => first * 10 ** power))
   .filter(value => value >= low && value <= high).filter((_, i, all) => all.length <= 7 || String(all[i].toExponential()).startsWith("1"));
 const narrow = () => document.documentElement.clientWidth < 640;

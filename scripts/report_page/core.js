@@ -74,7 +74,7 @@ function command(row) {
 /* Names that say only what differs within `rows`. */
 const PARTS = [["kind", v => v], ["depth", v => `d${v}`], ["width", v => `w${v}`], ["input", v => `i${v}`], ["output", v => `o${v}`],
   ["batch", v => `b${v}`], ["seq_len", v => `t${v}`], ["dtype", v => v], ["init", v => v], ["extra", v => v],
-  ["layer", v => `layer ${v}`], ["threads", v => `${v} threads`], ["bind", v => `bind ${v}`], ["denormals", v => `denormals ${v}`], ["device", v => v]];
+  ["layer", v => `layer ${v}`], ["threads", v => v === 1 ? "1 thread" : `${v} threads`], ["bind", v => `bind ${v}`], ["denormals", v => `denormals ${v}`], ["device", v => v]];
 function labels(rows, always = ["kind"], never = []) {
   const differing = PARTS.filter(([key]) => !never.includes(key) &&
     (always.includes(key) || unique(rows.map(row => row[key] ?? "")).length > 1));

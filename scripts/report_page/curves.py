@@ -3,7 +3,7 @@ import numpy
 import pandas
 
 TENSORS = ["dh", "dc", "dweight", "dweight_hh"]
-KEYS = ["case", "device", "denormals", "tensor", "direction", "layer"]
+KEYS = ["case", "device", "plain_device", "denormals", "tensor", "direction", "layer"]
 VALUES = ["log10_norm_exact", "log10_norm", "predicted_log10_norm"]
 MOST, FEWEST = 240, 8  # points of a curve: a panel is some 400 pixels wide
 

@@ -48,7 +48,7 @@ function curveSpec(curves, label, direction, extra = {}) {
     scale: { zero: false, domain, nice: false },
     axis: { labelExpr: POWER_LABEL, tickMinStep: 1, tickCount: 6 } });
   const color = colourOf(series, extra.legend);
-  const hint = tooltip([["case", "case"], ["x", BACK[direction]], ["exactText", "exact norm"], ["heldText", "as held"], ["predictedText", "predicted"],
+  const hint = tooltip([["case", "case"], ["x", direction === "depth" ? "layers back" : "steps back"], ["exactText", "exact norm"], ["heldText", "as held"], ["predictedText", "predicted"],
     ["device", "device"], ["repeat", "repeat with"]]);
   return { values, spec: {
     data: { values },
@@ -75,8 +75,8 @@ const CURVE_COLUMNS = [{ key: "case", title: "case", kind: "case" }, { key: "dev
 /* Of the curves that a view may show: those of one device; of a net of several layers the top layer over
  * time; of a sweep over the length the longest of each. */
 function chosen(curves, direction, settings) {
-  const devices = unique(curves.map(curve => curve.device));
-  const device = devices.includes(settings.device) ? settings.device : devices.find(name => !CHECKING.has(name.split(" ")[0])) ?? devices[0];
+  const devices = [...groupBy(curves, curve => curve.device)].sort(([a, x], [b, y]) => CHECKING.has(a.split(" ")[0]) - CHECKING.has(b.split(" ")[0]) || y.length - x.length).map(([name]) => name);
+  const device = devices.includes(settings.device) ? settings.device : devices[0];
   let out = curves.filter(curve => curve.device === device);
   if (direction === "time") {
     const top = groupBy(out, curve => `${curve.case} ${curve.denormals}`);

@@ -80,5 +80,8 @@ document.querySelector("#summary ul").append(...DATA.summary.map(({ kind, lead, 
   make("li", { class: kind }, make("b", {}, lead), " ", words)));
 if (narrow()) document.querySelector("#filters details").removeAttribute("open");
 theme();
+/* What stays on top when the page scrolls does not cover the section that a link leads to. */
+const bar = document.getElementById("filters");
+new ResizeObserver(() => document.documentElement.style.setProperty("--bar", getComputedStyle(bar).position === "sticky" ? `${bar.offsetHeight}px` : "0px")).observe(bar);
 buildFilters();
 show();

@@ -5,6 +5,7 @@ const METRICS = {
   peak: { title: "% of measured peak", of: (row, pass) => row[`${pass}_peak`], span: (row, pass) => [row[`${pass}_peak`], row[`${pass}_peak`]] },
   time: { title: "milliseconds a pass", of: (row, pass) => row[`${pass}_time`] * 1e3, span: (row, pass) => ["low", "high"].map(end => row[`${pass}_${end}`] * 1e3) },
 };
+const MOST_POINTS = 500; // of a panel
 const AXES = { depth: "depth", seq_len: "sequence length", width: "width", batch: "batch" };
 const SPEED = { metric: "gflop", pass: PASSES[0], reference: null };
 
@@ -53,9 +54,11 @@ function axisFigure(grid, kind, axis, rows) {
   const word = labels(rows, [], ["kind", axis, "device", ...(axis === "width" ? ["input"] : [])]);
   const work = group => Math.max(...group.map(row => row[`${pass}_flop`]));
   const rests = [...groupBy(rows, row => restOf(row, axis))].sort(([, a], [, b]) => work(b) - work(a));
-  const ends = unique([rests[0], rests[rests.length - 1]]); // the sweeps of most and of least work
+  const threads = Math.max(...rows.map(row => row.threads)), onAll = rests.filter(([, group]) => group[0].threads === threads);
+  const alike = onAll.length > 1 ? onAll : rests;
+  const ends = unique([alike[0], alike[alike.length - 1]]); // the sweeps of most and of least work
   const name = ([, group]) => word(group[0]) === group[0].case ? "" : word(group[0]);
-  const values = ends.flatMap(([rest, group], place) => group.map(row => ({ row, rest, place }))).map(({ row, rest, place }) => {
+  const values = ends.flatMap(([rest, group], place) => evenly(group.sort(by(axis)), MOST_POINTS).map(row => ({ row, rest, place }))).map(({ row, rest, place }) => {
     const [low, high] = metric.span(row, pass), y = metric.of(row, pass);
     return { series: row.device, group: `${row.device} ${rest}`, place, x: row[axis], y, low, high, value: text(y), case: row.case,
       range: `${text(low)} to ${text(high)}`, ms: milliseconds(row[`${pass}_time`]), repeat: command(row) };
@@ -64,7 +67,7 @@ function axisFigure(grid, kind, axis, rows) {
   const places = unique(values.map(value => value.x)).sort((a, b) => a - b);
   const doubling = places[0] > 0 && places[places.length - 1] / places[0] >= 8;
   const x = { field: "x", type: "quantitative", title: AXES[axis], scale: doubling ? { type: "log", base: 2, nice: false } : { nice: false, zero: false },
-    axis: { values: places, grid: false, format: "d" } };
+    axis: { ...(places.length <= 12 ? { values: places } : { tickCount: 6 }), grid: false, format: "d" } };
   const y = { field: "y", type: "quantitative", title: metric.title, axis: { tickCount: 5 } };
   const hint = tooltip([["case", "case"], ["series", "device"], ["value", metric.title], ["range", "slowest to fastest"], ["ms", `ms (${pass})`], ["repeat", "repeat with"]]);
   const caption = ends.length > 1 ? `Solid ${name(ends[0])}, dashed ${name(ends[1])}` : name(ends[0]);
@@ -134,22 +137,22 @@ function roofs(row) {
 function roofSection(keep) {
   const pass = SPEED.pass;
   const rows = timed(keep, pass).filter(row => !CHECKING.has(row.plain_device) && finite(row.peak_gflop) && row[`${pass}_bytes`] > 0);
-  const groups = [...groupBy(rows, row => `${row.device}${unique(rows.map(r => r.threads)).length > 1 ? `, ${row.threads} threads` : ""}`)];
+  const groups = [...groupBy(rows, row => `${row.device}${unique(rows.map(r => r.threads)).length > 1 ? `, ${row.threads === 1 ? "1 thread" : `${row.threads} threads`}` : ""}`)];
   if (!groups.length) return;
   const grid = part("roofline", "Roofline", `Work for each byte that a ${pass} pass must move at least, against the speed it reached. The roofs are measured: the flat one is compute, the slopes are memory and caches. Above a slope, the data came from a nearer level.`);
   grid.style.setProperty("--least", "460px");
   for (const [name, mine] of groups.slice(0, MOST_PANELS)) {
-    const values = mine.map(row => ({ series: row.kind, x: row[`${pass}_flop`] / row[`${pass}_bytes`], y: METRICS.gflop.of(row, pass), case: row.case,
+    const values = evenly(mine, MOST_POINTS).map(row => ({ series: row.kind, x: row[`${pass}_flop`] / row[`${pass}_bytes`], y: METRICS.gflop.of(row, pass), case: row.case,
       speed: `${text(METRICS.gflop.of(row, pass))} GFLOP/s`, work: `${text(row[`${pass}_flop`] / row[`${pass}_bytes`])} FLOP/byte`, share: finite(row[`${pass}_peak`]) ? `${text(row[`${pass}_peak`], 3)} %` : "", repeat: command(row) }));
     const top = Math.max(...mine.map(row => row.peak_gflop)), slopes = roofs(mine[0]);
     const low = Math.min(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) / 2, high = Math.max(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) * 2;
-    const least = Math.min(...values.map(value => value.y)) / 2;
+    const least = Math.min(top / 30, ...values.map(value => value.y / 2));
     const lines = slopes.flatMap(([level, gb]) => [{ level, x: Math.max(low, least / gb), y: Math.max(least, gb * low) }, { level, x: top / gb, y: top }]);
     const names = slopes.map(([level, gb]) => ({ text: `${level} ${text(gb, 3)} GB/s`, x: Math.max(low, least / gb), y: Math.max(least, gb * low) }));
     const x = { field: "x", type: "quantitative", title: "FLOP per byte", scale: { type: "log", nice: false, domain: [low, high] }, axis: { format: "~g", values: ticks(low, high) } };
     const y = { field: "y", type: "quantitative", title: "GFLOP/s", scale: { type: "log", nice: false, domain: [least, top * 1.6] }, axis: { format: "~g", values: ticks(least, top * 1.6) } };
     const roof = { x, y, color: null };
-    figure(grid, { title: name, columns: [{ key: "case", title: "case", kind: "case" }, { key: "x", title: "FLOP/byte", kind: "number" }, { key: "y", title: "GFLOP/s", kind: "number" }, { key: "share", title: "% of peak", kind: "number" }], rows: values,
+    figure(grid, { title: name, caption: mine.length > values.length ? `${values.length} of ${mine.length.toLocaleString("en")} points; the filters choose others.` : "", columns: [{ key: "case", title: "case", kind: "case" }, { key: "x", title: "FLOP/byte", kind: "number" }, { key: "y", title: "GFLOP/s", kind: "number" }, { key: "share", title: "% of peak", kind: "number" }], rows: values,
       spec: { height: 300, data: { values }, encoding: { x, y }, layer: [
         { data: { values: [{ x: Math.min(...slopes.map(([, gb]) => top / gb), high), y: top }, { x: high, y: top }] }, mark: { type: "line", color: "var(--ink)", strokeWidth: 2 }, encoding: roof },
         ...(!slopes.length ? [] : [{ data: { values: lines }, mark: { type: "line", color: "var(--soft)", strokeWidth: 1.5 }, encoding: { ...roof, detail: { field: "level" } } }]),
