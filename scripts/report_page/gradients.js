@@ -1,8 +1,16 @@
-/* How far gradients travel: curves over depth and time, verdicts, remedies. */
+/* How far gradients travel: curves over depth and over time. */
 const MOST_CURVES = 8, MOST_PANELS = 9;
-const DOTS = 45; // of a curve, or they grow into a thick line
-const BACK = { depth: "layers back from the loss", time: "time steps back from the loss" };
-const TENSOR = { dh: "∂L/∂h", dc: "∂L/∂c", dweight: "∂L/∂W", dweight_hh: "∂L/∂W_hh" };
+const DOTS = 45;  // of a curve, or they grow into a thick line
+const BACK = {
+  depth: "layers back from the loss",
+  time: "time steps back from the loss"
+};
+const TENSOR = {
+  dh: "∂L/∂h",
+  dc: "∂L/∂c",
+  dweight: "∂L/∂W",
+  dweight_hh: "∂L/∂W_hh"
+};
 const VERDICTS = ["stable", "vanishing", "exploding", "dead", "overflow"];
 const alongTime = one => one.model !== "stack" || one.direction === "time";
 
@@ -13,23 +21,36 @@ function lineKey() {
     span.append(` ${word}`);
     return span;
   };
-  return make("span", { class: "key" },
-    sample('<path d="M0 6h34" stroke-width="2.5"/>', "exact, carried with exponents that cannot underflow"),
-    sample('<circle cx="6" cy="6" r="2.5"/><circle cx="17" cy="6" r="2.5"/><circle cx="28" cy="6" r="2.5"/>', "as the format held it"),
-    sample('<path d="M0 6h34" stroke-width="1.5" stroke-dasharray="5 4"/>', "as theory predicts"));
+  return make(
+      "span", {class: "key"},
+      sample('<path d="M0 6h34" stroke-width="2.5"/>', "exact, carried with exponents that cannot underflow"),
+      sample(
+          '<circle cx="6" cy="6" r="2.5"/><circle cx="17" cy="6" r="2.5"/><circle cx="28" cy="6" r="2.5"/>',
+          "as the format held it"),
+      sample('<path d="M0 6h34" stroke-width="1.5" stroke-dasharray="5 4"/>', "as theory predicts"));
 }
 
 function pointsOf(curve, series) {
-  const { x, exact, held, predicted } = DATA.points;
+  const {x, exact, held, predicted} = DATA.points;
   const count = curve.to - curve.from, every = Math.ceil(count / DOTS);
-  return Array.from({ length: count }, (_, k) => {
+  return Array.from({length: count}, (_, k) => {
     const i = curve.from + k;
     const plain = held[i] === "" ? exact[i] : held[i];
     const last = finite(plain) && (k === count - 1 || held[i + 1] === "-inf");
-    return { series, x: x[i], exact: finite(exact[i]) ? exact[i] : null, held: finite(plain) ? plain : null, dot: k % every === 0 || last,
+    return {
+      series,
+      x: x[i],
+      exact: finite(exact[i]) ? exact[i] : null,
+      held: finite(plain) ? plain : null,
+      dot: k % every === 0 || last,
       predicted: finite(predicted[i]) ? predicted[i] : null,
-      exactText: norm(exact[i]), heldText: norm(plain), predictedText: norm(predicted[i]) || "no prediction",
-      case: curve.case, device: curve.device, repeat: command(curve) };
+      exactText: norm(exact[i]),
+      heldText: norm(plain),
+      predictedText: norm(predicted[i]) || "no prediction",
+      case: curve.case,
+      device: curve.device,
+      repeat: command(curve)
+    };
   });
 }
 
@@ -39,157 +60,198 @@ function curveSpec(curves, label, direction, extra = {}) {
   const lowest = Math.min(...values.flatMap(v => [v.exact, v.predicted]).filter(finite));
   const highest = Math.max(...values.flatMap(v => [v.exact, v.predicted]).filter(finite));
   const pad = Math.max(.5, (highest - lowest) * .04);
-  const limits = unique(curves.map(curve => curve.dtype)).filter(dtype => DATA.limits[dtype]).flatMap(dtype =>
-    DATA.limits[dtype].map((y, i) => ({ y, below: i, text: `smallest ${["normal", "subnormal"][i]} ${dtype}` }))).filter(limit => lowest < limit.y + 4);
-  const lines = [...groupBy(limits, limit => limit.y).values()].map(group => ({ ...group[0], text: group.map(limit => limit.text).join(", ") }));
+  const limits =
+      unique(curves.map(curve => curve.dtype))
+          .filter(dtype => DATA.limits[dtype])
+          .flatMap(dtype => DATA.limits[dtype].map(
+                       (y, i) => ({y, below: i, text: `smallest ${["normal", "subnormal"][i]} ${dtype}`})))
+          .filter(limit => lowest < limit.y + 4);
+  const lines = [...groupBy(limits, limit => limit.y).values()].map(
+      group => ({...group[0], text: group.map(limit => limit.text).join(", ")}));
   const domain = [Math.min(lowest - pad, ...lines.map(line => line.y - pad)), highest + pad];
-  const x = { field: "x", type: "quantitative", title: BACK[direction], axis: { tickMinStep: 1, grid: false, tickCount: extra.wide ? 16 : 5 }, scale: { nice: false } };
-  const y = field => ({ field, type: "quantitative", title: `norm of ${TENSOR[curves[0].tensor]}`,
-    scale: { zero: false, domain, nice: false },
-    axis: { labelExpr: POWER_LABEL, tickMinStep: 1, tickCount: 6 } });
+  const x = {
+    field: "x",
+    type: "quantitative",
+    title: BACK[direction],
+    axis: {tickMinStep: 1, grid: false, tickCount: extra.wide ? 16 : 5},
+    scale: {nice: false}
+  };
+  const y = field => ({
+    field,
+    type: "quantitative",
+    title: `norm of ${TENSOR[curves[0].tensor]}`,
+    scale: {zero: false, domain, nice: false},
+    axis: {labelExpr: POWER_LABEL, tickMinStep: 1, tickCount: 6}
+  });
   const color = colourOf(series, extra.legend);
-  const hint = tooltip([["case", "case"], ["x", direction === "depth" ? "layers back" : "steps back"], ["exactText", "exact norm"], ["heldText", "as held"], ["predictedText", "predicted"],
-    ["device", "device"], ["repeat", "repeat with"]]);
-  return { values, spec: {
-    data: { values },
-    encoding: { x, color },
-    layer: [
-      ...(lines.length ? [
-        { data: { values: lines }, mark: { type: "rule", strokeDash: [2, 3] }, encoding: { x: null, color: null, y: { field: "y", type: "quantitative" } } },
-        ...[0, 1].filter(below => lines.some(line => line.below === below)).map(below => ({ data: { values: lines.filter(line => line.below === below) },
-          mark: { type: "text", align: "left", baseline: below ? "top" : "bottom", dx: 4, dy: below ? 3 : -3, color: "var(--soft)", fontSize: 11 },
-          encoding: { x: { value: 0 }, color: null, y: { field: "y", type: "quantitative" }, text: { field: "text" } } }))] : []),
-      ...(values.some(value => finite(value.predicted)) ? [{ mark: { type: "line", strokeDash: [5, 4], strokeWidth: 1.4, opacity: .9 }, encoding: { y: y("predicted") } }] : []),
-      { mark: { type: "line", strokeWidth: 2.2 }, encoding: { y: y("exact") } },
-      { transform: [{ filter: "datum.dot" }], mark: { type: "point", filled: true, size: 22, opacity: 1 }, encoding: { y: y("held") } },
-      { params: [{ name: "near", select: { type: "point", on: "pointerover", nearest: true, clear: "pointerout" } }],
-        mark: { type: "point", size: 90, strokeWidth: 2 },
-        encoding: { y: y("exact"), opacity: { condition: { param: "near", empty: false, value: 1 }, value: 0 }, tooltip: hint } },
-    ], ...extra.spec } };
+  const hint = tooltip([
+    ["case", "case"], ["x", direction === "depth" ? "layers back" : "steps back"],
+    ["exactText", "exact norm"], ["heldText", "as held"], ["predictedText", "predicted"],
+    ["device", "device"], ["repeat", "repeat with"]
+  ]);
+  return {
+    values,
+    spec: {
+      data: {values},
+      encoding: {x, color},
+      layer: [
+        ...(lines.length ?
+                [
+                  {
+                    data: {values: lines},
+                    mark: {type: "rule", strokeDash: [2, 3]},
+                    encoding: {x: null, color: null, y: {field: "y", type: "quantitative"}}
+                  },
+                  ...[0, 1]
+                      .filter(below => lines.some(line => line.below === below))
+                      .map(below => ({
+                             data: {values: lines.filter(line => line.below === below)},
+                             mark: {
+                               type: "text",
+                               align: "left",
+                               baseline: below ? "top" : "bottom",
+                               dx: 4,
+                               dy: below ? 3 : -3,
+                               color: "var(--soft)",
+                               fontSize: 11
+                             },
+                             encoding: {
+                               x: {value: 0},
+                               color: null,
+                               y: {field: "y", type: "quantitative"},
+                               text: {field: "text"}
+                             }
+                           }))
+                ] :
+                []),
+        ...(values.some(value => finite(value.predicted)) ? [{
+          mark: {type: "line", strokeDash: [5, 4], strokeWidth: 1.4, opacity: .9},
+          encoding: {y: y("predicted")}
+        }] :
+                                                            []),
+        {mark: {type: "line", strokeWidth: 2.2}, encoding: {y: y("exact")}},
+        {
+          transform: [{filter: "datum.dot"}],
+          mark: {type: "point", filled: true, size: 22, opacity: 1},
+          encoding: {y: y("held")}
+        },
+        {
+          params: [
+            {name: "near", select: {type: "point", on: "pointerover", nearest: true, clear: "pointerout"}}
+          ],
+          mark: {type: "point", size: 90, strokeWidth: 2},
+          encoding: {
+            y: y("exact"),
+            opacity: {condition: {param: "near", empty: false, value: 1}, value: 0},
+            tooltip: hint
+          }
+        },
+      ],
+      ...extra.spec
+    }
+  };
 }
 
-const CURVE_COLUMNS = [{ key: "case", title: "case", kind: "case" }, { key: "device", title: "device" }, { key: "x", title: "steps back", kind: "number" },
-  { key: "exactText", title: "exact", kind: "number", sort: "exact" }, { key: "heldText", title: "as held", kind: "number", sort: "held" },
-  { key: "predictedText", title: "predicted", kind: "number", sort: "predicted" }];
+const CURVE_COLUMNS = [
+  {key: "case", title: "case", kind: "case"}, {key: "device", title: "device"},
+  {key: "x", title: "steps back", kind: "number"},
+  {key: "exactText", title: "exact", kind: "number", sort: "exact"},
+  {key: "heldText", title: "as held", kind: "number", sort: "held"},
+  {key: "predictedText", title: "predicted", kind: "number", sort: "predicted"}
+];
 
 /* Of the curves that a view may show: those of one device; of a net of several layers the top layer over
  * time; of a sweep over the length the longest of each. */
 function chosen(curves, direction, settings) {
-  const devices = [...groupBy(curves, curve => curve.device)].sort(([a, x], [b, y]) => CHECKING.has(a.split(" ")[0]) - CHECKING.has(b.split(" ")[0]) || y.length - x.length).map(([name]) => name);
+  const devices =
+      [...groupBy(curves, curve => curve.device)]
+          .sort(([a, x], [b, y]) =>
+                    CHECKING.has(a.split(" ")[0]) - CHECKING.has(b.split(" ")[0]) || y.length - x.length)
+          .map(([name]) => name);
   const device = devices.includes(settings.device) ? settings.device : devices[0];
   let out = curves.filter(curve => curve.device === device);
   if (direction === "time") {
     const top = groupBy(out, curve => `${curve.case} ${curve.denormals}`);
-    out = [...top.values()].flatMap(group => group.filter(curve => curve.layer === Math.max(...group.map(c => c.layer))));
+    out = [...top.values()].flatMap(
+        group => group.filter(curve => curve.layer === Math.max(...group.map(c => c.layer))));
   }
   if (settings.lengths !== "all") {
     const length = direction === "time" ? "seq_len" : "depth";
-    const rest = curve => [curve.kind, curve.width, curve.input, curve.output, curve.batch, curve.dtype, curve.init, curve.extra, curve.denormals,
-      direction === "time" ? curve.depth : curve.seq_len].join(" ");
-    out = [...groupBy(out, rest).values()].map(group => group.reduce((a, b) => b[length] > a[length] ? b : a));
+    const rest =
+        curve => [curve.kind, curve.width, curve.input, curve.output, curve.batch, curve.dtype, curve.init,
+                  curve.extra, curve.denormals, direction === "time" ? curve.depth : curve.seq_len]
+                     .join(" ");
+    out =
+        [...groupBy(out, rest).values()].map(group => group.reduce((a, b) => b[length] > a[length] ? b : a));
   }
-  return { out, device, devices };
+  return {out, device, devices};
 }
 
 /* As many curves as a chart bears, first the plainest of each network, then one more of each; in the
  * order in which they end, the highest first. */
 function spread(curves, most) {
   const groups = [...groupBy(curves, curve => curve.kind).values()];
-  const order = groups.flatMap(group => group.sort(plainFirst).map((curve, place) => ({ curve, place })));
+  const order = groups.flatMap(group => group.sort(plainFirst).map((curve, place) => ({curve, place})));
   return order.sort(by("place")).slice(0, most).map(one => one.curve).sort((a, b) => end(b) - end(a));
 }
 const plainFirst = (a, b) => b.plain - a.plain || a.extra.length - b.extra.length || by("init")(a, b);
 const end = curve => finite(DATA.points.exact[curve.to - 1]) ? DATA.points.exact[curve.to - 1] : -Infinity;
 
-const SETTINGS = { depth: { tensor: "dh" }, time: { tensor: "dh" } };
+const SETTINGS = {
+  depth: {tensor: "dh"},
+  time: {tensor: "dh"}
+};
 
 function choice(label, options, value, onchange) {
   if (options.length < 2) return null;
-  const select = make("select", { onchange: () => onchange(select.value) }, ...options.map(([key, word]) => make("option", { value: key, selected: key === value }, word)));
-  return make("label", { class: "field" }, label, select);
+  const select =
+      make("select", {onchange: () => onchange(select.value)},
+           ...options.map(([key, word]) => make("option", {value: key, selected: key === value}, word)));
+  return make("label", {class: "field"}, label, select);
 }
 
 function curveSection(direction, keep) {
-  const all = CURVES.filter(curve => curve.direction === direction && (direction === "time" || curve.depth > 1) && keep(curve));
+  const all = CURVES.filter(curve => curve.direction === direction &&
+                                (direction === "time" || curve.depth > 1) && keep(curve));
   if (!all.length) return;
   const settings = SETTINGS[direction];
-  const grid = part(direction, direction === "depth" ? "Gradients over depth" : "Gradients over time", lineKey(), "grid one");
+  const grid = part(direction, direction === "depth" ? "Gradients over depth" : "Gradients over time",
+                    lineKey(), "grid one");
   grid.style.setProperty("--least", "100%");
-  const bar = make("div", { class: "bar" });
+  const bar = make("div", {class: "bar"});
   grid.before(bar);
   const show = () => {
     const tensors = unique(all.map(curve => curve.tensor));
     const tensor = tensors.includes(settings.tensor) ? settings.tensor : tensors[0];
-    const { out, device, devices } = chosen(all.filter(curve => curve.tensor === tensor), direction, settings);
-    const set = key => value => { settings[key] = value; show(); };
-    bar.replaceChildren(...[choice("Gradient", tensors.map(t => [t, TENSOR[t]]), tensor, set("tensor")),
-      choice("Device", devices.map(d => [d, d]), device, set("device")),
-      choice(direction === "depth" ? "Depths" : "Lengths", [["longest", direction === "depth" ? "deepest of each" : "longest of each"], ["all", "all"]],
-        settings.lengths ?? "longest", set("lengths"))].filter(Boolean));
+    const {out, device, devices} = chosen(all.filter(curve => curve.tensor === tensor), direction, settings);
+    const set = key => value => {
+      settings[key] = value;
+      show();
+    };
+    bar.replaceChildren(
+        ...[choice("Gradient", tensors.map(t => [t, TENSOR[t]]), tensor, set("tensor")),
+            choice("Device", devices.map(d => [d, d]), device, set("device")),
+            choice(
+                direction === "depth" ? "Depths" : "Lengths",
+                [["longest", direction === "depth" ? "deepest of each" : "longest of each"], ["all", "all"]],
+                settings.lengths ?? "longest", set("lengths"))]
+            .filter(Boolean));
     grid.replaceChildren();
     const shown = spread(out, MOST_CURVES);
-    const { values, spec } = curveSpec(shown, labels(shown), direction, { wide: !narrow(), spec: { height: narrow() ? 300 : 400 }, legend: { columns: narrow() ? 1 : 3 } });
-    figure(grid, { title: `Norm of ${TENSOR[tensor]} over ${direction}`, caption: `On ${device}. The loss is on the left; the ${direction === "depth" ? "input" : "first step"} is on the right.${out.length > shown.length ? ` ${shown.length} of ${out.length.toLocaleString("en")} curves; the filters choose others.` : ""}`,
-      spec, columns: CURVE_COLUMNS, rows: values });
+    const {values, spec} = curveSpec(
+        shown, labels(shown), direction,
+        {wide: !narrow(), spec: {height: narrow() ? 300 : 400}, legend: {columns: narrow() ? 1 : 3}});
+    figure(grid, {
+      title: `Norm of ${TENSOR[tensor]} over ${direction}`,
+      caption: `On ${device}. The loss is on the left; the ${
+          direction === "depth" ? "input" : "first step"} is on the right.${
+          out.length > shown.length ?
+              ` ${shown.length} of ${out.length.toLocaleString("en")} curves; the filters choose others.` :
+              ""}`,
+      spec,
+      columns: CURVE_COLUMNS,
+      rows: values
+    });
   };
   show();
-}
-
-/* The same network with another initialiser, residual, clip or forget bias. */
-function remedySection(keep) {
-  const base = curve => [curve.kind, `d${curve.depth}`, `w${curve.width}`, `b${curve.batch}`, curve.seq_len ? `t${curve.seq_len}` : "", curve.dtype].filter(Boolean).join(" ");
-  const all = CURVES.filter(curve => curve.tensor === "dh" && keep(curve) && curve.direction === (curve.model === "stack" ? "depth" : "time"));
-  const groups = [...groupBy(chosen(all.filter(c => c.direction === "depth"), "depth", { lengths: "all" }).out
-    .concat(chosen(all.filter(c => c.direction === "time"), "time", { lengths: "all" }).out), base)]
-    .filter(([, curves]) => unique(curves.map(curve => `${curve.init} ${curve.extra}`)).length > 1);
-  if (!groups.length) return;
-  const grid = part("remedies", "Remedies", "The same network with another initialiser, a residual, a clip or a forget bias: how far each carries the gradient, and what a pass costs beside the plainest.");
-  for (const [name, curves] of groups.slice(0, MOST_PANELS)) {
-    const ordered = [...curves].sort(plainFirst).slice(0, MOST_CURVES);
-    const times = new Map(ordered.map(curve => [curve, ROWS.find(row => row.case === curve.case && row.device === curve.device && row.status === "ok")]));
-    const pass = PASSES.find(p => ordered.every(curve => finite(times.get(curve)?.[`${p}_time`])));
-    const cost = curve => pass && curve !== ordered[0] ? ` (${pass} ${text(100 * (times.get(curve)[`${pass}_time`] / times.get(ordered[0])[`${pass}_time`] - 1), 2).replace("-", "−").replace(/^(?!−)/, "+")} %)` : "";
-    const word = labels(ordered, ["init"], ["kind"]);
-    const { values, spec } = curveSpec(ordered, curve => word(curve) + cost(curve), ordered[0].direction, { legend: { columns: 1 } });
-    figure(grid, { title: name, caption: `On ${ordered[0].device}.`, spec, columns: CURVE_COLUMNS, rows: values });
-  }
-  if (groups.length > MOST_PANELS) grid.after(note(`${MOST_PANELS} of ${groups.length} networks are drawn; the filters choose others.`));
-}
-
-function verdictSection(keep) {
-  const grid = part("verdicts", "Verdicts", "What is left of the gradient at the far end, as a power of ten: stable between 1/1000 and 1000 times. Where several measurements share a cell, the one farthest from 1.", "grid one");
-  grid.style.setProperty("--least", "100%");
-  let any = false;
-  for (const direction of ["depth", "time"]) {
-    const length = direction === "time" ? "seq_len" : "depth";
-    const rows = DECAY.filter(row => row.direction === direction && (row.model === "stack" || direction === "time") && keep(row) && finite(row[length]) && row.plain_device !== "null");
-    if (!rows.length) continue;
-    any = true;
-    const word = labels(rows, ["kind"], [length, "device", "layer", "width", "batch", "input", "output"]);
-    const size = row => finite(row.log10_ratio) ? Math.abs(row.log10_ratio) : Infinity;
-    const cells = [...groupBy(rows, row => `${word(row)} ${row[length]}`).values()].map(group => {
-      const worst = group.reduce((a, b) => size(b) > size(a) ? b : a);
-      const ratio = worst.log10_ratio;
-      return { ...worst, row: word(worst), length: worst[length], count: group.length, ratio: norm(ratio), repeat: command(worst),
-        short: !finite(ratio) ? (ratio === "-inf" ? "0" : worst.verdict) : Math.abs(ratio) < 1 ? text(10 ** ratio, 2) : `10${superscript(Math.round(ratio))}`,
-        rateText: text(worst.rate), halfText: text(worst.half_life) };
-    });
-    const order = unique(cells.map(cell => cell.row)), shown = new Set(order.slice(0, 40));
-    const values = cells.filter(cell => shown.has(cell.row));
-    const unit = direction === "time" ? "step" : "layer";
-    const at = { x: { field: "length", type: "ordinal", title: direction === "time" ? "sequence length" : "depth", axis: { labelAngle: 0, orient: "top" } },
-      y: { field: "row", type: "nominal", sort: order, title: null, axis: nameAxis() } };
-    figure(grid, { title: direction === "time" ? "Recurrent nets over sequence length" : "Stacks over depth",
-      caption: order.length > shown.size ? `${shown.size} of ${order.length} networks; the filters choose others.` : "",
-      columns: [{ key: "case", title: "case", kind: "case" }, { key: "device", title: "device" }, { key: "verdict", title: "verdict", kind: "verdict" },
-        { key: "ratio", title: "left at the far end", kind: "number", sort: "log10_ratio" }, { key: "rate", title: `rate a ${unit}`, kind: "number" }], rows: values,
-      spec: { height: (narrow() ? 38 : 30) * shown.size + 60, data: { values }, encoding: at, layer: [
-        { mark: { type: "rect", stroke: "var(--paper)", strokeWidth: 2 }, encoding: {
-          color: { field: "verdict", type: "nominal", scale: { domain: VERDICTS, range: VERDICTS.map(v => `var(--${v})`) },
-            legend: { title: null, orient: "bottom", symbolType: "square", symbolStrokeWidth: 0, symbolSize: 200, columns: narrow() ? 2 : 5, values: VERDICTS.filter(v => values.some(cell => cell.verdict === v)) } },
-          tooltip: tooltip([["case", "case"], ["verdict", "verdict"], ["ratio", "left at the far end"], ["rateText", `rate a ${unit}`], ["halfText", "half-life"],
-            ["device", "device"], ["count", "measurements in this cell"], ["repeat", "repeat with"]]) } },
-        { mark: { type: "text", tooltip: null }, encoding: { text: { field: "short" } } }] } });
-  }
-  if (!any) grid.closest("section").remove();
 }

@@ -13,7 +13,8 @@ import vgresults
 from report_page import baseline, curves, payload, summary, tables
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = ["core.js", "charts.js", "gradients.js", "speed.js", "regressions.js", "tables.js", "main.js"]
+PROGRAM = ["core.js", "charts.js", "gradients.js", "verdicts.js", "remedies.js", "speed.js", "roofline.js",
+           "regressions.js", "tables.js", "main.js"]
 VEGA_LITE = "6.4"
 MOST_BYTES = 6_000_000
 POINT_BYTES = 22  # of a curve's point as JSON: x and three readings

@@ -1,42 +1,80 @@
-/* How fast: throughput over each axis, devices side by side, the roofline. */
+/* How fast: throughput over each axis, and devices side by side. */
 const METRICS = {
-  gflop: { title: "GFLOP/s", of: (row, pass) => row[`${pass}_flop`] / row[`${pass}_time`] / 1e9, span: (row, pass) => ["high", "low"].map(end => row[`${pass}_flop`] / row[`${pass}_${end}`] / 1e9) },
-  items: { title: "samples or tokens per second", of: (row, pass) => row[`${pass}_items`] / row[`${pass}_time`], span: (row, pass) => ["high", "low"].map(end => row[`${pass}_items`] / row[`${pass}_${end}`]) },
-  peak: { title: "% of measured peak", of: (row, pass) => row[`${pass}_peak`], span: (row, pass) => [row[`${pass}_peak`], row[`${pass}_peak`]] },
-  time: { title: "milliseconds a pass", of: (row, pass) => row[`${pass}_time`] * 1e3, span: (row, pass) => ["low", "high"].map(end => row[`${pass}_${end}`] * 1e3) },
+  gflop: {
+    title: "GFLOP/s",
+    of: (row, pass) => row[`${pass}_flop`] / row[`${pass}_time`] / 1e9,
+    span: (row, pass) => ["high", "low"].map(end => row[`${pass}_flop`] / row[`${pass}_${end}`] / 1e9)
+  },
+  items: {
+    title: "samples or tokens per second",
+    of: (row, pass) => row[`${pass}_items`] / row[`${pass}_time`],
+    span: (row, pass) => ["high", "low"].map(end => row[`${pass}_items`] / row[`${pass}_${end}`])
+  },
+  peak: {
+    title: "% of measured peak",
+    of: (row, pass) => row[`${pass}_peak`],
+    span: (row, pass) => [row[`${pass}_peak`], row[`${pass}_peak`]]
+  },
+  time: {
+    title: "milliseconds a pass",
+    of: (row, pass) => row[`${pass}_time`] * 1e3,
+    span: (row, pass) => ["low", "high"].map(end => row[`${pass}_${end}`] * 1e3)
+  },
 };
-const MOST_POINTS = 500; // of a panel
-const AXES = { depth: "depth", seq_len: "sequence length", width: "width", batch: "batch" };
-const SPEED = { metric: "gflop", pass: PASSES[0], reference: null };
+const MOST_POINTS = 500;  // of a panel
+const AXES = {
+  depth: "depth",
+  seq_len: "sequence length",
+  width: "width",
+  batch: "batch"
+};
+const SPEED = {
+  metric: "gflop",
+  pass: PASSES[0],
+  reference: null
+};
 
-const timed = (keep, pass) => ROWS.filter(row => row.status === "ok" && finite(row[`${pass}_time`]) && keep(row) && row.plain_device !== "null");
+const timed = (keep, pass) => ROWS.filter(row => row.status === "ok" && finite(row[`${pass}_time`]) &&
+                                              keep(row) && row.plain_device !== "null");
 
 /* Rows that differ in nothing but `axis` and where they ran. */
-const restOf = (row, axis) => PARTS.filter(([key]) => key !== axis && key !== "device" && !(key === "input" && axis === "width"))
-  .map(([key, write]) => row[key] === null || row[key] === undefined ? "" : write(row[key])).join(" ");
+const restOf = (row, axis) =>
+    PARTS.filter(([key]) => key !== axis && key !== "device" && !(key === "input" && axis === "width"))
+        .map(([key, write]) => row[key] === null || row[key] === undefined ? "" : write(row[key]))
+        .join(" ");
 
 function speedSection(keep) {
   const usable = timed(keep, SPEED.pass).filter(row => !CHECKING.has(row.plain_device));
-  const axes = Object.keys(AXES).filter(axis => [...groupBy(usable, row => restOf(row, axis)).values()].some(group => unique(group.map(row => row[axis])).length > 1));
+  const axes = Object.keys(AXES).filter(axis => [...groupBy(usable, row => restOf(row, axis)).values()].some(
+                                            group => unique(group.map(row => row[axis])).length > 1));
   if (!axes.length && PASSES.length === 0) return;
   if (!axes.length) return;
-  const holder = part("speed", "Throughput", "The median of all repetitions; bars span the fastest and the slowest.", "");
-  const bar = make("div", { class: "bar" });
+  const holder = part("speed", "Throughput",
+                      "The median of all repetitions; bars span the fastest and the slowest.", "");
+  const bar = make("div", {class: "bar"});
   holder.before(bar);
   const show = () => {
-    const set = key => value => { SPEED[key] = value; show(); };
-    bar.replaceChildren(...[choice("Show", Object.entries(METRICS).map(([key, metric]) => [key, metric.title]), SPEED.metric, set("metric")),
-      choice("Pass", PASSES.map(pass => [pass, pass]), SPEED.pass, set("pass"))].filter(Boolean));
+    const set = key => value => {
+      SPEED[key] = value;
+      show();
+    };
+    bar.replaceChildren(
+        ...[choice("Show", Object.entries(METRICS).map(([key, metric]) => [key, metric.title]), SPEED.metric,
+                   set("metric")),
+            choice("Pass", PASSES.map(pass => [pass, pass]), SPEED.pass, set("pass"))]
+            .filter(Boolean));
     holder.replaceChildren();
     const rows = timed(keep, SPEED.pass).filter(row => !CHECKING.has(row.plain_device));
     for (const axis of axes) {
       const swept = sweeps(rows, axis).flat();
       const panels = [...groupBy(swept, row => row.kind)];
       if (!panels.length) continue;
-      const grid = make("div", { class: "grid" });
+      const grid = make("div", {class: "grid"});
       holder.append(make("h3", {}, `Over ${AXES[axis]}`), grid);
       for (const [kind, mine] of panels.slice(0, MOST_PANELS)) axisFigure(grid, kind, axis, mine);
-      if (panels.length > MOST_PANELS) holder.append(note(`${MOST_PANELS} of ${panels.length} networks are drawn; the filters choose others.`));
+      if (panels.length > MOST_PANELS)
+        holder.append(
+            note(`${MOST_PANELS} of ${panels.length} networks are drawn; the filters choose others.`));
     }
   };
   show();
@@ -44,9 +82,10 @@ function speedSection(keep) {
 
 /* Rows of each sweep over an axis: of 3 values, or of 2 where none has more. */
 function sweeps(rows, axis) {
-  const groups = [...groupBy(rows, row => `${row.device} ${restOf(row, axis)}`).values()].map(group => ({ group, count: unique(group.map(row => row[axis])).length }));
-  const least = groups.some(({ count }) => count > 2) ? 3 : 2;
-  return groups.filter(({ count }) => count >= least).map(({ group }) => group);
+  const groups = [...groupBy(rows, row => `${row.device} ${restOf(row, axis)}`).values()].map(
+      group => ({group, count: unique(group.map(row => row[axis])).length}));
+  const least = groups.some(({count}) => count > 2) ? 3 : 2;
+  return groups.filter(({count}) => count >= least).map(({group}) => group);
 }
 
 function axisFigure(grid, kind, axis, rows) {
@@ -54,42 +93,90 @@ function axisFigure(grid, kind, axis, rows) {
   const word = labels(rows, [], ["kind", axis, "device", ...(axis === "width" ? ["input"] : [])]);
   const work = group => Math.max(...group.map(row => row[`${pass}_flop`]));
   const rests = [...groupBy(rows, row => restOf(row, axis))].sort(([, a], [, b]) => work(b) - work(a));
-  const threads = Math.max(...rows.map(row => row.threads)), onAll = rests.filter(([, group]) => group[0].threads === threads);
+  const threads = Math.max(...rows.map(row => row.threads)),
+        onAll = rests.filter(([, group]) => group[0].threads === threads);
   const alike = onAll.length > 1 ? onAll : rests;
-  const ends = unique([alike[0], alike[alike.length - 1]]); // the sweeps of most and of least work
+  const ends = unique([alike[0], alike[alike.length - 1]]);  // the sweeps of most and of least work
   const name = ([, group]) => word(group[0]) === group[0].case ? "" : word(group[0]);
-  const values = ends.flatMap(([rest, group], place) => evenly(group.sort(by(axis)), MOST_POINTS).map(row => ({ row, rest, place }))).map(({ row, rest, place }) => {
-    const [low, high] = metric.span(row, pass), y = metric.of(row, pass);
-    return { series: row.device, group: `${row.device} ${rest}`, place, x: row[axis], y, low, high, value: text(y), case: row.case,
-      range: `${text(low)} to ${text(high)}`, ms: milliseconds(row[`${pass}_time`]), repeat: command(row) };
-  }).filter(value => finite(value.y)).sort(by("x"));
+  const values = ends.flatMap(([rest, group], place) =>
+                                  evenly(group.sort(by(axis)), MOST_POINTS).map(row => ({row, rest, place})))
+                     .map(({row, rest, place}) => {
+                       const [low, high] = metric.span(row, pass), y = metric.of(row, pass);
+                       return {
+                         series: row.device,
+                         group: `${row.device} ${rest}`,
+                         place,
+                         x: row[axis],
+                         y,
+                         low,
+                         high,
+                         value: text(y),
+                         case: row.case,
+                         range: `${text(low)} to ${text(high)}`,
+                         ms: milliseconds(row[`${pass}_time`]),
+                         repeat: command(row)
+                       };
+                     })
+                     .filter(value => finite(value.y))
+                     .sort(by("x"));
   if (!values.length) return;
   const places = unique(values.map(value => value.x)).sort((a, b) => a - b);
   const doubling = places[0] > 0 && places[places.length - 1] / places[0] >= 8;
-  const x = { field: "x", type: "quantitative", title: AXES[axis], scale: doubling ? { type: "log", base: 2, nice: false } : { nice: false, zero: false },
-    axis: { ...(places.length <= 12 ? { values: places } : { tickCount: 6 }), grid: false, format: "d" } };
-  const y = { field: "y", type: "quantitative", title: metric.title, axis: { tickCount: 5 } };
-  const hint = tooltip([["case", "case"], ["series", "device"], ["value", metric.title], ["range", "slowest to fastest"], ["ms", `ms (${pass})`], ["repeat", "repeat with"]]);
+  const x = {
+    field: "x",
+    type: "quantitative",
+    title: AXES[axis],
+    scale: doubling ? {type: "log", base: 2, nice: false} : {nice: false, zero: false},
+    axis: {...(places.length <= 12 ? {values: places} : {tickCount: 6}), grid: false, format: "d"}
+  };
+  const y = {field: "y", type: "quantitative", title: metric.title, axis: {tickCount: 5}};
+  const hint = tooltip([
+    ["case", "case"], ["series", "device"], ["value", metric.title], ["range", "slowest to fastest"],
+    ["ms", `ms (${pass})`], ["repeat", "repeat with"]
+  ]);
   const caption = ends.length > 1 ? `Solid ${name(ends[0])}, dashed ${name(ends[1])}` : name(ends[0]);
-  const dash = { field: "place", type: "ordinal", scale: { domain: [0, 1], range: [[1, 0], [4, 3]] }, legend: null };
-  figure(grid, { title: kind, caption: [caption, rests.length > ends.length ? `${ends.length} of ${rests.length} sweeps` : ""].filter(Boolean).join("; "),
-    columns: [{ key: "case", title: "case", kind: "case" }, { key: "series", title: "device" }, { key: "x", title: AXES[axis], kind: "number" },
-      { key: "y", title: metric.title, kind: "number" }, { key: "ms", title: `ms (${pass})`, kind: "number" }], rows: values,
-    spec: { height: 220, data: { values }, encoding: { x, y, color: colourOf(unique(values.map(value => value.series)).sort(), {}, DEVICES) }, layer: [
-      { mark: { type: "line", strokeWidth: 2 }, encoding: { detail: { field: "group" }, strokeDash: dash } },
-      { mark: { type: "rule", strokeWidth: 1.5, tooltip: null }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } },
-      { mark: { type: "point", filled: true, size: 50, opacity: 1 }, encoding: { tooltip: hint } }] } });
+  const dash =
+      {field: "place", type: "ordinal", scale: {domain: [0, 1], range: [[1, 0], [4, 3]]}, legend: null};
+  figure(grid, {
+    title: kind,
+    caption: [caption, rests.length > ends.length ? `${ends.length} of ${rests.length} sweeps` : ""]
+                 .filter(Boolean)
+                 .join("; "),
+    columns: [
+      {key: "case", title: "case", kind: "case"}, {key: "series", title: "device"},
+      {key: "x", title: AXES[axis], kind: "number"}, {key: "y", title: metric.title, kind: "number"},
+      {key: "ms", title: `ms (${pass})`, kind: "number"}
+    ],
+    rows: values,
+    spec: {
+      height: 220,
+      data: {values},
+      encoding: {x, y, color: colourOf(unique(values.map(value => value.series)).sort(), {}, DEVICES)},
+      layer: [
+        {mark: {type: "line", strokeWidth: 2}, encoding: {detail: {field: "group"}, strokeDash: dash}}, {
+          mark: {type: "rule", strokeWidth: 1.5, tooltip: null},
+          encoding: {y: {field: "low", type: "quantitative"}, y2: {field: "high"}}
+        },
+        {mark: {type: "point", filled: true, size: 50, opacity: 1}, encoding: {tooltip: hint}}
+      ]
+    }
+  });
 }
 
 function deviceSection(keep) {
   const pass = SPEED.pass;
   const rows = timed(keep, pass).filter(row => !CHECKING.has(row.plain_device));
   const key = row => [row.case, row.threads, row.bind, row.denormals].join(" ");
-  const shared = [...groupBy(rows, key).values()].filter(group => unique(group.map(row => row.device)).length > 1);
+  const shared =
+      [...groupBy(rows, key).values()].filter(group => unique(group.map(row => row.device)).length > 1);
   if (!shared.length) return;
-  const grid = part("devices", "Devices side by side", `How many times faster than the reference a ${pass} pass is, for every case that both ran. A tick is a case, a dot the geometric mean.`, "grid one");
+  const grid =
+      part("devices", "Devices side by side",
+           `How many times faster than the reference a ${
+               pass} pass is, for every case that both ran. A tick is a case, a dot the geometric mean.`,
+           "grid one");
   grid.style.setProperty("--least", "100%");
-  const bar = make("div", { class: "bar" });
+  const bar = make("div", {class: "bar"});
   grid.before(bar);
   const names = unique(shared.flat().map(row => row.device)).sort();
   const slowest = names.reduce((a, b) => {
@@ -99,67 +186,102 @@ function deviceSection(keep) {
   });
   const show = () => {
     const reference = names.includes(SPEED.reference) ? SPEED.reference : slowest;
-    bar.replaceChildren(choice("Reference", names.map(name => [name, name]), reference, value => { SPEED.reference = value; show(); }));
+    bar.replaceChildren(choice("Reference", names.map(name => [name, name]), reference, value => {
+      SPEED.reference = value;
+      show();
+    }));
     grid.replaceChildren();
     const values = shared.flatMap(group => {
       const base = group.find(row => row.device === reference);
-      return !base ? [] : group.filter(row => row !== base && row.device !== reference).map(row => ({ series: row.device, kind: row.kind, case: row.case,
-        ratio: base[`${pass}_time`] / row[`${pass}_time`], times: `${text(base[`${pass}_time`] / row[`${pass}_time`], 3)} ×`,
-        ms: milliseconds(row[`${pass}_time`]), reference: milliseconds(base[`${pass}_time`]), repeat: command(row) }));
+      return !base ? [] :
+                     group.filter(row => row !== base && row.device !== reference)
+                         .map(row => ({
+                                series: row.device,
+                                kind: row.kind,
+                                case: row.case,
+                                ratio: base[`${pass}_time`] / row[`${pass}_time`],
+                                times: `${text(base[`${pass}_time`] / row[`${pass}_time`], 3)} ×`,
+                                ms: milliseconds(row[`${pass}_time`]),
+                                reference: milliseconds(base[`${pass}_time`]),
+                                repeat: command(row)
+                              }));
     });
     const means = [...groupBy(values, value => `${value.kind} ${value.series}`).values()].map(group => {
       const ratio = geometric(group.map(value => value.ratio));
-      return { series: group[0].series, kind: group[0].kind, ratio, count: group.length, label: `${ratio.toFixed(2)} ×` };
+      return {
+        series: group[0].series,
+        kind: group[0].kind,
+        ratio,
+        count: group.length,
+        label: `${ratio.toFixed(2)} ×`
+      };
     });
-    const y = { field: "kind", type: "nominal", title: null, axis: nameAxis() };
-    const offset = { field: "series", type: "nominal", sort: unique(values.map(value => value.series)).sort() };
-    const x = { field: "ratio", type: "quantitative", title: `times as fast as ${reference}`, scale: { type: "log", base: 2, nice: false, padding: 18 },
-      axis: { format: "~g", tickCount: 6, values: [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] } };
-    figure(grid, { title: `${names.filter(name => name !== reference).join(", ")} beside ${reference}`, 
-      columns: [{ key: "case", title: "case", kind: "case" }, { key: "series", title: "device" }, { key: "ms", title: "ms", kind: "number" },
-        { key: "reference", title: `${reference} ms`, kind: "number" }, { key: "ratio", title: "times as fast", kind: "number" }], rows: values,
-      spec: { height: 70 + unique(values.map(value => value.kind)).length * (names.length > 2 ? 22 * (names.length - 1) : 34), data: { values }, encoding: { x, y, yOffset: offset, color: colourOf(unique(values.map(value => value.series)).sort(), { symbolType: "circle", columns: narrow() ? 1 : 4 }, DEVICES) }, layer: [
-        { data: { values: [{ ratio: 1 }] }, mark: { type: "rule", strokeDash: [4, 3] }, encoding: { y: null, yOffset: null, color: null } },
-        { mark: { type: "tick", thickness: 2, opacity: .55 }, encoding: { tooltip: tooltip([["case", "case"], ["series", "device"], ["times", `times ${reference}`], ["ms", "ms"], ["reference", `${reference} ms`], ["repeat", "repeat with"]]) } },
-        { data: { values: means }, mark: { type: "point", filled: true, size: 110, opacity: 1 }, encoding: { tooltip: tooltip([["kind", "network"], ["series", "device"], ["label", "geometric mean"], ["count", "cases"]]) } },
-        { data: { values: means }, mark: { type: "text", align: "left", dx: 9, dy: -9, fontSize: 11, tooltip: null }, encoding: { text: { field: "label" }, color: null } }] } });
+    const y = {field: "kind", type: "nominal", title: null, axis: nameAxis()};
+    const offset = {field: "series", type: "nominal", sort: unique(values.map(value => value.series)).sort()};
+    const x = {
+      field: "ratio",
+      type: "quantitative",
+      title: `times as fast as ${reference}`,
+      scale: {type: "log", base: 2, nice: false, padding: 18},
+      axis: {
+        format: "~g",
+        tickCount: 6,
+        values: [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+      }
+    };
+    figure(grid, {
+      title: `${names.filter(name => name !== reference).join(", ")} beside ${reference}`,
+      columns: [
+        {key: "case", title: "case", kind: "case"}, {key: "series", title: "device"},
+        {key: "ms", title: "ms", kind: "number"},
+        {key: "reference", title: `${reference} ms`, kind: "number"},
+        {key: "ratio", title: "times as fast", kind: "number"}
+      ],
+      rows: values,
+      spec: {
+        height: 70 +
+            unique(values.map(value => value.kind)).length *
+                (names.length > 2 ? 22 * (names.length - 1) : 34),
+        data: {values},
+        encoding: {
+          x,
+          y,
+          yOffset: offset,
+          color: colourOf(unique(values.map(value => value.series)).sort(),
+                          {symbolType: "circle", columns: narrow() ? 1 : 4}, DEVICES)
+        },
+        layer: [
+          {
+            data: {values: [{ratio: 1}]},
+            mark: {type: "rule", strokeDash: [4, 3]},
+            encoding: {y: null, yOffset: null, color: null}
+          },
+          {
+            mark: {type: "tick", thickness: 2, opacity: .55},
+            encoding: {
+              tooltip: tooltip([
+                ["case", "case"], ["series", "device"], ["times", `times ${reference}`], ["ms", "ms"],
+                ["reference", `${reference} ms`], ["repeat", "repeat with"]
+              ])
+            }
+          },
+          {
+            data: {values: means},
+            mark: {type: "point", filled: true, size: 110, opacity: 1},
+            encoding: {
+              tooltip: tooltip([
+                ["kind", "network"], ["series", "device"], ["label", "geometric mean"], ["count", "cases"]
+              ])
+            }
+          },
+          {
+            data: {values: means},
+            mark: {type: "text", align: "left", dx: 9, dy: -9, fontSize: 11, tooltip: null},
+            encoding: {text: {field: "label"}, color: null}
+          }
+        ]
+      }
+    });
   };
   show();
-}
-
-/* A device's roofs at one number of threads: its compute peak, and the bandwidths of what it measured. */
-function roofs(row) {
-  const { compute, levels } = DATA.runs[row.run].roofs[row.plain_device] ?? {};
-  const same = Math.abs(Math.log(compute / row.peak_gflop)) < .3; // or it was measured on other threads
-  return same && levels.length ? levels : finite(row.peak_gb) ? [["memory", row.peak_gb]] : [];
-}
-
-function roofSection(keep) {
-  const pass = SPEED.pass;
-  const rows = timed(keep, pass).filter(row => !CHECKING.has(row.plain_device) && finite(row.peak_gflop) && row[`${pass}_bytes`] > 0);
-  const groups = [...groupBy(rows, row => `${row.device}${unique(rows.map(r => r.threads)).length > 1 ? `, ${row.threads === 1 ? "1 thread" : `${row.threads} threads`}` : ""}`)];
-  if (!groups.length) return;
-  const grid = part("roofline", "Roofline", `Work for each byte that a ${pass} pass must move at least, against the speed it reached. The roofs are measured: the flat one is compute, the slopes are memory and caches. Above a slope, the data came from a nearer level.`);
-  grid.style.setProperty("--least", "460px");
-  for (const [name, mine] of groups.slice(0, MOST_PANELS)) {
-    const values = evenly(mine, MOST_POINTS).map(row => ({ series: row.kind, x: row[`${pass}_flop`] / row[`${pass}_bytes`], y: METRICS.gflop.of(row, pass), case: row.case,
-      speed: `${text(METRICS.gflop.of(row, pass))} GFLOP/s`, work: `${text(row[`${pass}_flop`] / row[`${pass}_bytes`])} FLOP/byte`, share: finite(row[`${pass}_peak`]) ? `${text(row[`${pass}_peak`], 3)} %` : "", repeat: command(row) }));
-    const top = Math.max(...mine.map(row => row.peak_gflop)), slopes = roofs(mine[0]);
-    const low = Math.min(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) / 2, high = Math.max(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) * 2;
-    const least = Math.min(top / 30, ...values.map(value => value.y / 2));
-    const lines = slopes.flatMap(([level, gb]) => [{ level, x: Math.max(low, least / gb), y: Math.max(least, gb * low) }, { level, x: top / gb, y: top }]);
-    const names = slopes.map(([level, gb]) => ({ text: `${level} ${text(gb, 3)} GB/s`, x: Math.max(low, least / gb), y: Math.max(least, gb * low) }));
-    const x = { field: "x", type: "quantitative", title: "FLOP per byte", scale: { type: "log", nice: false, domain: [low, high] }, axis: { format: "~g", values: ticks(low, high) } };
-    const y = { field: "y", type: "quantitative", title: "GFLOP/s", scale: { type: "log", nice: false, domain: [least, top * 1.6] }, axis: { format: "~g", values: ticks(least, top * 1.6) } };
-    const roof = { x, y, color: null };
-    figure(grid, { title: name, caption: mine.length > values.length ? `${values.length} of ${mine.length.toLocaleString("en")} points; the filters choose others.` : "", columns: [{ key: "case", title: "case", kind: "case" }, { key: "x", title: "FLOP/byte", kind: "number" }, { key: "y", title: "GFLOP/s", kind: "number" }, { key: "share", title: "% of peak", kind: "number" }], rows: values,
-      spec: { height: 300, data: { values }, encoding: { x, y }, layer: [
-        { data: { values: [{ x: Math.min(...slopes.map(([, gb]) => top / gb), high), y: top }, { x: high, y: top }] }, mark: { type: "line", color: "var(--ink)", strokeWidth: 2 }, encoding: roof },
-        ...(!slopes.length ? [] : [{ data: { values: lines }, mark: { type: "line", color: "var(--soft)", strokeWidth: 1.5 }, encoding: { ...roof, detail: { field: "level" } } }]),
-        { data: { values: [{ x: high, y: top, text: `compute ${text(top, 3)} GFLOP/s` }] }, mark: { type: "text", align: "right", dy: -8, fontSize: 11 }, encoding: { ...roof, text: { field: "text" } } },
-        ...(!slopes.length ? [] : [{ data: { values: names }, mark: { type: "text", align: "left", dx: 5, dy: -3, fontSize: 10.5, color: "var(--soft)", angle: -35, baseline: "bottom" }, encoding: { ...roof, text: { field: "text" } } }]),
-        { mark: { type: "point", filled: true, size: 60, opacity: .9, clip: true }, encoding: { color: colourOf(unique(mine.map(row => row.kind)).sort(), { symbolType: "circle" }, KINDS),
-          tooltip: tooltip([["case", "case"], ["speed", "speed"], ["work", "work"], ["share", "of peak"], ["repeat", "repeat with"]]) } }] } });
-  }
-  if (groups.length > MOST_PANELS) grid.after(note(`${MOST_PANELS} of ${groups.length} devices are drawn; the filters choose others.`));
 }
