@@ -2,23 +2,28 @@
 #include "floor.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Seconds to move a window once, from or to the smallest level that holds it. */
-static double window_seconds(const vg_mat *mat, const vg_peaks *peaks)
+static double bytes_of(const vg_mat *mat)
 {
-    double bytes = (double)mat->rows * mat->cols * (double)vg_dtype_size(mat->dtype);
-    if (bytes == 0)
+    return (double)mat->rows * mat->cols * (double)vg_dtype_size(mat->dtype);
+}
+
+/* Seconds to move a window once, from or to the smallest level that holds `distance` bytes. */
+static double window_seconds(const vg_mat *mat, double distance, const vg_peaks *peaks)
+{
+    if (bytes_of(mat) == 0)
         return 0;
     for (uint32_t i = 0; i < peaks->levels; i++)
-        if (bytes <= peaks->level[i].capacity_bytes || i + 1 == peaks->levels)
-            return bytes / peaks->level[i].bytes_per_s;
+        if (distance <= peaks->level[i].capacity_bytes || i + 1 == peaks->levels)
+            return bytes_of(mat) / peaks->level[i].bytes_per_s;
     return (double)NAN;
 }
 
 static bool is_held(const vg_mat *mat, const vg_peaks *peaks)
 {
-    return (double)mat->rows * mat->cols * (double)vg_dtype_size(mat->dtype) <= peaks->held_bytes;
+    return bytes_of(mat) <= peaks->held_bytes;
 }
 
 static bool window_same(const vg_mat *a, const vg_mat *b)
@@ -56,33 +61,150 @@ static double scan_floor(const vg_op *op, const vg_peaks *peaks, uint32_t thread
     return least;
 }
 
-static double op_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads)
+/* Calls `visit` for every window that an op moves, in order; a clip's gradients are read for the
+ * norm, and at worst written. */
+typedef void window_fn(void *context, const vg_mat *mat, const char *name);
+
+static void op_windows(const vg_op *op, window_fn *visit, void *context)
 {
-    double steps = is_scan(op) ? (double)(op->t1 - op->t0) : 1, moving = 0, weights = 0;
     const vg_operand *first = vg_op_operands(op->kind);
-    for (const vg_operand *operand = first; operand->name; operand++) {
-        if (operand_repeats(op, first, operand))
-            continue;
-        double seconds = window_seconds(vg_op_mat(op, operand), peaks);
-        if (is_scan(op) && strcmp(operand->name, "weight_hh") == 0)
-            weights = seconds * (is_held(vg_op_mat(op, operand), peaks) ? 1 : steps);
-        else
-            moving += seconds;
+    for (const vg_operand *operand = first; operand->name; operand++)
+        if (!operand_repeats(op, first, operand))
+            visit(context, vg_op_mat(op, operand), operand->name);
+    for (uint32_t i = 0; op->kind == VG_CLIP && i < 2 * op->clip.count; i++)
+        visit(context, &op->clip.grads[i % op->clip.count], "grads");
+}
+
+typedef struct op_sum {
+    const vg_op *op;
+    const vg_peaks *peaks;
+    const double *distances; /* of this op's windows, as they are visited */
+    size_t visited;
+    double moving, weights;
+} op_sum;
+
+static void window_add(void *context, const vg_mat *mat, const char *name)
+{
+    op_sum *sum = context;
+    const vg_op *op = sum->op;
+    double distance = sum->distances[sum->visited++];
+    if (is_scan(op) && strcmp(name, "weight_hh") == 0) {
+        /* After the first step nothing else of its size lies between. */
+        const double again = window_seconds(mat, bytes_of(mat), sum->peaks);
+        const double steps = is_held(mat, sum->peaks) ? 0 : (double)(op->t1 - op->t0) - 1;
+        sum->weights = window_seconds(mat, distance, sum->peaks) + steps * again;
+    } else {
+        sum->moving += window_seconds(mat, distance, sum->peaks);
     }
-    if (op->kind == VG_CLIP) /* read for the norm, and at worst written */
-        for (uint32_t i = 0; i < op->clip.count; i++)
-            moving += 2 * window_seconds(&op->clip.grads[i], peaks);
-    double computing = vg_op_flop(op) / peaks->flop_per_s;
-    if (isnan(computing) || isnan(moving) || isnan(weights))
+}
+
+static double op_floor(op_sum *sum, uint32_t threads)
+{
+    op_windows(sum->op, window_add, sum);
+    double computing = vg_op_flop(sum->op) / sum->peaks->flop_per_s;
+    if (isnan(computing) || isnan(sum->moving) || isnan(sum->weights))
         return (double)NAN;
-    return is_scan(op) ? scan_floor(op, peaks, threads, moving, weights) : fmax(computing, moving);
+    if (is_scan(sum->op))
+        return scan_floor(sum->op, sum->peaks, threads, sum->moving, sum->weights);
+    return fmax(computing, sum->moving);
+}
+
+/* The windows of the passes in order, as they are touched when the passes run again and again. */
+typedef struct touches {
+    const vg_mat **windows;
+    size_t count;
+} touches;
+
+static void touch_count(void *context, const vg_mat *mat, const char *name)
+{
+    (void)mat, (void)name;
+    ++*(size_t *)context;
+}
+
+static void touch_add(void *context, const vg_mat *mat, const char *name)
+{
+    (void)name;
+    touches *t = context;
+    t->windows[t->count++] = mat;
+}
+
+static int window_order(const void *a, const void *b)
+{
+    const vg_mat *x = *(const vg_mat *const *)a, *y = *(const vg_mat *const *)b;
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
+    if (x->rows != y->rows)
+        return x->rows < y->rows ? -1 : 1;
+    return (x->cols > y->cols) - (x->cols < y->cols);
+}
+
+/* Sums of prefixes under changes (Fenwick 1994); position 0 stands at tree[1]. */
+static void tree_add(double *tree, size_t size, size_t at, double value)
+{
+    for (size_t i = at + 1; i <= size; i += i & (~i + 1))
+        tree[i] += value;
+}
+
+static double tree_sum(const double *tree, size_t count)
+{
+    double sum = 0;
+    for (size_t i = count; i > 0; i -= i & (~i + 1))
+        sum += tree[i];
+    return sum;
+}
+
+/* The bytes of all different windows touched from one touch of each window up to the next, its own
+ * among them, in a round of the passes that follows another (Mattson et al. 1970). `sorted` and
+ * `last` have room for count, `tree` for 2 count + 1 zeros. */
+static void distances_find(const touches *t, const vg_mat **sorted, size_t *last, double *tree,
+                           double *distances)
+{
+    const size_t n = t->count, never = SIZE_MAX;
+    memcpy(sorted, t->windows, n * sizeof(const vg_mat *));
+    qsort(sorted, n, sizeof(const vg_mat *), window_order);
+    for (size_t i = 0; i < n; i++)
+        last[i] = never;
+    for (size_t now = 0; now < 2 * n; now++) {
+        const vg_mat *window = t->windows[now % n];
+        const vg_mat **found = bsearch(&window, sorted, n, sizeof(const vg_mat *), window_order);
+        while (found > sorted && window_order(found - 1, &window) == 0)
+            found--; /* the first of those that are the same */
+        size_t *before = &last[found - sorted];
+        if (*before != never) {
+            distances[now % n] = tree_sum(tree, now) - tree_sum(tree, *before);
+            tree_add(tree, 2 * n, *before, -bytes_of(window));
+        }
+        tree_add(tree, 2 * n, now, bytes_of(window));
+        *before = now;
+    }
 }
 
 double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peaks, uint32_t threads)
 {
-    double sum = 0;
+    size_t count = 0;
     for (uint32_t i = 0; i < program->op_count; i++)
         if (program->ops[i].pass & passes)
-            sum += op_floor(&program->ops[i], peaks, threads);
+            op_windows(&program->ops[i], touch_count, &count);
+    const vg_mat **windows = calloc(2 * count + 1, sizeof *windows);
+    size_t *last = calloc(count + 1, sizeof *last);
+    double *numbers = calloc(3 * count + 2, sizeof *numbers); /* distances, then the tree */
+    double sum = windows && last && numbers ? 0 : (double)NAN;
+    touches t = {.windows = windows};
+    for (uint32_t i = 0; i < program->op_count && !isnan(sum); i++)
+        if (program->ops[i].pass & passes)
+            op_windows(&program->ops[i], touch_add, &t);
+    if (t.count > 0)
+        distances_find(&t, windows + count, last, numbers + count, numbers);
+    const double *distances = numbers;
+    for (uint32_t i = 0; i < program->op_count && !isnan(sum); i++) {
+        if (!(program->ops[i].pass & passes))
+            continue;
+        op_sum one = {.op = &program->ops[i], .peaks = peaks, .distances = distances};
+        sum += op_floor(&one, threads);
+        distances += one.visited;
+    }
+    free(windows);
+    free(last);
+    free(numbers);
     return sum;
 }

@@ -26,25 +26,25 @@ static void close_to(double got, double expected)
         fail_msg("%.17g, expected %.17g", got, expected);
 }
 
-/* x [1, 16] and bias and y [1, 1024], weight [1024, 16]: 2·16·1024 FLOP; 64 B from the first level,
- * twice 4 KiB and once 64 KiB from the second. */
+/* x [1, 16] and bias and y [1, 1024], weight [1024, 8]: 2·8·1024 FLOP; 64 B, twice 4 KiB and once
+ * 32 KiB, which all touch in turn: 41,024 B, of the second level. */
 static vg_op dense(void)
 {
     return (vg_op){.kind = VG_DENSE_FWD,
                    .pass = VG_PASS_FWD,
                    .pieces = 1,
                    .dense_fwd = {.x = window(0, 1, 16),
-                                 .weight = window(64, 1024, 16),
+                                 .weight = window(64, 1024, 8),
                                  .bias = window(100000, 1, 1024),
                                  .y = window(200000, 1, 1024)}};
 }
 
-static void each_operand_comes_from_its_level(void **state)
+static void operands_come_from_their_level(void **state)
 {
     (void)state;
     vg_op op = dense();
     const vg_program program = {.op_count = 1, .ops = &op};
-    const double moving = 64 / 4e9 + (4096 + 4096 + 65536) / 2e9;
+    const double moving = (64 + 4096 + 4096 + 32768) / 2e9;
     double flop = vg_op_flop(&op);
     close_to(vg_floor(&program, VG_PASS_FWD, &peaks, 1), fmax(flop / 1e9, moving));
     vg_peaks fast = peaks;
@@ -52,10 +52,39 @@ static void each_operand_comes_from_its_level(void **state)
     close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), moving);
     close_to(vg_floor(&program, VG_PASS_FWD, &fast, 8), moving);
     assert_true(vg_floor(&program, VG_PASS_LOSS, &peaks, 1) == 0);
-    /* One row more does not fit the second level. */
-    op.dense_fwd.weight.rows++;
-    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1),
-             64 / 4e9 + (4096 + 4096) / 2e9 + 65600 / 1e9);
+    /* All together fill the second level to the last byte; then not. */
+    op.dense_fwd.weight = window(64, 1, (65536 - 64 - 8192) / 4);
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), 65536 / 2e9);
+    op.dense_fwd.weight.cols++;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), 65540 / 1e9);
+}
+
+/* Two layers with 40,000 B of weights each: either would fit the second level, both do not. What
+ * lies between them, which one writes and the next reads, stays in the first. */
+static void what_was_long_ago_comes_from_further(void **state)
+{
+    (void)state;
+    vg_op ops[2] = {dense(), dense()};
+    ops[0].dense_fwd.weight = window(10000, 10, 1000);
+    ops[0].dense_fwd.x = window(0, 1, 10);
+    ops[0].dense_fwd.y = window(200000, 1, 10);
+    ops[0].dense_fwd.bias = window(250000, 1, 10);
+    ops[1] = ops[0];
+    ops[1].dense_fwd.x = ops[0].dense_fwd.y;
+    ops[1].dense_fwd.weight.at = 60000;
+    ops[1].dense_fwd.bias.at = 260000;
+    ops[1].dense_fwd.y.at = 300000;
+    const vg_program program = {.op_count = 2, .ops = ops};
+    vg_peaks fast = peaks;
+    fast.flop_per_s = 1e15;
+    /* In all: x, y twice and two biases of 40 B, the weights, and y again as the second's x. Order
+     * of a layer's windows: x, weight, bias, ..., y; from y of the first to x of the second nothing
+     * else. */
+    const double far = (80000 + 5 * 40) / 1e9, near = 40 / 4e9;
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), far + near);
+    /* One layer alone runs from the second level. */
+    const vg_program alone = {.op_count = 1, .ops = ops};
+    close_to(vg_floor(&alone, VG_PASS_FWD, &fast, 1), (40000 + 3 * 40) / 2e9);
 }
 
 static void a_window_counts_once(void **state)
@@ -138,7 +167,8 @@ static void what_is_not_known_stays_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_operand_comes_from_its_level),
+        cmocka_unit_test(operands_come_from_their_level),
+        cmocka_unit_test(what_was_long_ago_comes_from_further),
         cmocka_unit_test(a_window_counts_once),
         cmocka_unit_test(recurrent_weights_count_every_step),
         cmocka_unit_test(threads_share_a_scan_as_is_cheapest),
