@@ -14,7 +14,7 @@ SWEEPS = {"depth": ["--model=stack", "--activation=sigmoid,relu", "--depth=2,16"
           "remedies": ["--model=stack", "--activation=sigmoid", "--depth=16", "--width=8", "--batch=4",
                        "--init=xavier,orthogonal", "--residual=off,on"],
           "time": ["--model=rnn,lstm", "--seq-len=8,300", "--width=8", "--batch=2"]}
-HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1"><!-- & "\''
+HOSTILE = '</script ><script>window.hacked=1</script ><img src=x onerror="window.hacked=1"><!-- & "\''
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
