@@ -38,8 +38,10 @@
  *   mbar_arrive(bar)   mbar_arrive_remote(own bar, rank)
  *   mbar_arrive_expect(bar, bytes)   one arrival, and so many bytes more in this phase
  *   mbar_wait(bar, parity)           until the phase of that parity (0 first) is complete
- *   remote_store_async(own, own bar, rank, value)   4 or 8 bytes; counts them on the barrier of the
- *                                    same block when they are there
+ *   remote_store_async<n>(own, own bar, rank, values)   1, 2 or 4 floats, aligned to all of them;
+ *                                    counts their bytes on the barrier of the same block when they
+ *                                    are there
+ *   VG_CLUSTER_BODY(statements)      of a kernel: nothing for architectures without clusters
  *
  * Asynchronous copies from device to shared memory, 16 bytes, both 16-aligned:
  *   copy_async(shared, global)   copy_async_commit()   copy_async_wait<n>()   all but n groups done

@@ -213,17 +213,30 @@ VG_DEVICE void mbar_wait(uint64_t *bar, uint32_t parity)
     (void)bar;
     (void)parity;
 }
-VG_DEVICE void remote_store_async(float *own, uint64_t *own_bar, uint32_t rank, float value)
+template <int n>
+VG_DEVICE void remote_store_async(float *own, uint64_t *own_bar, uint32_t rank, const float *values)
 {
+    static_assert(n == 1 || n == 2 || n == 4, "4, 8 or 16 bytes");
     uint32_t at = remote_address(own, rank), bar = remote_address(own_bar, rank);
-    VG_CLUSTER_BODY(
-        asm volatile(
-            "st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(at),
-            "r"(__float_as_uint(value)), "r"(bar)
-            : "memory");)
+#define VG_STORE_ASYNC "st.async.shared::cluster.mbarrier::complete_tx::bytes"
+    if constexpr (n == 1) {
+        VG_CLUSTER_BODY(
+            asm volatile(VG_STORE_ASYNC ".f32 [%0], %1, [%2];" ::"r"(at), "f"(values[0]), "r"(bar)
+                         : "memory");)
+    } else if constexpr (n == 2) {
+        VG_CLUSTER_BODY(asm volatile(VG_STORE_ASYNC ".v2.f32 [%0], {%1, %2}, [%3];" ::"r"(at),
+                                     "f"(values[0]), "f"(values[1]), "r"(bar)
+                                     : "memory");)
+    } else {
+        VG_CLUSTER_BODY(
+            asm volatile(VG_STORE_ASYNC ".v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(at),
+                         "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "r"(bar)
+                         : "memory");)
+    }
+#undef VG_STORE_ASYNC
     (void)at;
     (void)bar;
-    (void)value;
+    (void)values;
 }
 
 VG_DEVICE void copy_async(void *shared, const void *global)

@@ -70,13 +70,14 @@ VG_KERNEL(probe_remote_push, WARP, vg_probe_args)
     sync_cluster();
     if (thread_index() == 0)
         for (uint32_t i = 0; i < p.times; i++) {
+            const float value = (float)i;
             if (cluster_rank() == 0)
-                remote_store_async(slot, bar, 1, (float)i);
+                remote_store_async<1>(slot, bar, 1, &value);
             mbar_wait(bar, i & 1);
             if (i + 1 < p.times) /* before the other can send again */
                 mbar_arrive_expect(bar, sizeof(float));
             if (cluster_rank() == 1)
-                remote_store_async(slot, bar, 0, (float)i);
+                remote_store_async<1>(slot, bar, 0, &value);
         }
     sync_cluster();
 }

@@ -16,6 +16,7 @@
 #define VG_DEVICE   static inline
 #define VG_CONSTANT static constexpr
 #define VG_UNROLL
+#define VG_CLUSTER_BODY(...) __VA_ARGS__
 
 /* One array per declaration, template instance and block. */
 #define VG_SHARED(type, name, count)                                                               \
@@ -61,7 +62,8 @@ void emu_mbar_init(uint64_t *bar, uint32_t arrivals, emu_site site);
 void emu_mbar_init_fence(void);
 void emu_mbar_arrive(uint64_t *own, uint32_t rank, uint32_t bytes, const char *what, emu_site site);
 void emu_mbar_wait(uint64_t *bar, uint32_t parity, emu_site site);
-void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float value, emu_site site);
+void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, const float *values,
+                     uint32_t count, emu_site site);
 void emu_copy_async(void *shared, const void *global, emu_site site);
 void emu_copy_commit(void);
 void emu_copy_wait(uint32_t groups);
@@ -224,13 +226,18 @@ VG_DEVICE void mbar_wait(uint64_t *bar, uint32_t parity, EMU_SITE)
 {
     emu_mbar_wait(bar, parity, EMU_HERE);
 }
-VG_DEVICE void remote_store_async(float *own, uint64_t *own_bar, uint32_t rank, float value,
+template <int n>
+VG_DEVICE void remote_store_async(float *own, uint64_t *own_bar, uint32_t rank, const float *values,
                                   EMU_SITE)
 {
-    volatile float *target = (float *)emu_remote(own, rank, "remote_store_async", EMU_HERE);
+    static_assert(n == 1 || n == 2 || n == 4, "4, 8 or 16 bytes");
+    float *target = (float *)emu_remote(own, rank, "remote_store_async", EMU_HERE), sent[n];
     /* The store lands later, from nowhere: to the sanitizers this thread writes, here. */
-    *target = *target;
-    emu_store_async((float *)target, own_bar, rank, value, EMU_HERE);
+    for (int i = 0; i < n; i++) {
+        *(volatile float *)(target + i) = *(volatile float *)(target + i);
+        sent[i] = values[i];
+    }
+    emu_store_async(target, own_bar, rank, sent, n, EMU_HERE);
 }
 
 VG_DEVICE void copy_async(void *shared, const void *global, EMU_SITE)

@@ -102,7 +102,8 @@ struct emu_store {
     float *target;
     emu_mbarrier *bar;
     void *parcel;
-    float value;
+    float values[4];
+    uint32_t count;
 };
 
 enum { EMU_WORD_LISTS = 64, EMU_KNOWN = 64 };

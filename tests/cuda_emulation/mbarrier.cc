@@ -5,6 +5,9 @@
 static const uint64_t MADE = 0x6d62617200000000u;
 enum { MOST_BYTES = (1 << 20) - 1 };
 
+/* Loops that copy are over volatile floats, lest they become a call of memcpy: the sanitizers would
+ * see that one, as some thread's. */
+
 static uint32_t number_of(const emu_mbarrier *bar)
 {
     return (uint32_t)(bar - bar->block->mbarriers);
@@ -130,9 +133,13 @@ void emu_mbar_wait(uint64_t *own, uint32_t parity, emu_site site)
     emu_acquire(bar->block, EMU_SYNC_MBARRIER + number_of(bar), parity);
 }
 
-void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float value, emu_site site)
+void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, const float *values,
+                     uint32_t count, emu_site site)
 {
     emu_grid *grid = emu_now;
+    if ((uintptr_t)target % (count * sizeof(float)))
+        emu_report_at(grid, grid->self, site, "remote_store_async: %p is not aligned to %u bytes",
+                      (void *)target, count * (uint32_t)sizeof(float));
     emu_block *block = emu_block_of_rank(grid, rank, "remote_store_async", site);
     emu_mbarrier *bar = find(grid, block, own_bar, "remote_store_async", site);
     if (grid->store_count == grid->store_capacity) {
@@ -144,7 +151,10 @@ void emu_store_async(float *target, uint64_t *own_bar, uint32_t rank, float valu
         grid->stores = stores;
         grid->store_capacity = capacity;
     }
-    grid->stores[grid->store_count++] = emu_store{target, bar, emu_parcel_sent(), value};
+    emu_store *store = &grid->stores[grid->store_count++];
+    *store = emu_store{target, bar, emu_parcel_sent(), {}, count};
+    for (uint32_t i = 0; i < count; i++)
+        ((volatile float *)store->values)[i] = values[i];
 }
 
 bool emu_store_land(emu_grid *grid)
@@ -158,10 +168,11 @@ bool emu_store_land(emu_grid *grid)
     grid->stores[drawn] = grid->stores[count - 1];
     grid->store_count--;
     emu_mbarrier *bar = store.bar;
-    *store.target = store.value;
+    for (uint32_t i = 0; i < store.count; i++)
+        ((volatile float *)store.target)[i] = store.values[i];
     emu_parcel_arrives(grid, store.parcel, bar->block, EMU_SYNC_MBARRIER + number_of(bar),
                        bar->phase);
-    bar->bytes -= (int32_t)sizeof(float);
+    bar->bytes -= (int32_t)(store.count * sizeof(float));
     if (bar->bytes < -MOST_BYTES)
         emu_report_at(grid, nullptr, emu_site{nullptr, 0},
                       "remote_store_async: %d bytes more than its barrier expects", -bar->bytes);

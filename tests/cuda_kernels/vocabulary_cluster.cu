@@ -89,7 +89,7 @@ VG_KERNEL(use_async, THREADS, vocabulary_args)
         uint32_t half = r % 2, parity = r / 2 % 2;
         if (i == 0)
             mbar_arrive_expect(&bar[half], 4 * n);
-        remote_store_async(slots + half * n + i, &bar[half], next, mine);
+        remote_store_async<1>(slots + half * n + i, &bar[half], next, &mine);
         mbar_wait(&bar[half], parity);
         mine = slots[half * n + i] + 1;
         sync_cluster();

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static const float one = 1;
+
 enum { MOST = 64, RACED = 66 };
 
 /* Each kernel has its race where words[0] is not zero. */
@@ -208,7 +210,7 @@ VG_KERNEL(store_waited, MOST, trial_args)
         mbar_arrive_expect(bar, 4 * block_threads());
     }
     sync_cluster();
-    remote_store_async(slots + i, bar, cluster_rank() ^ 1, 1);
+    remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &one);
     if (!careless(p))
         mbar_wait(bar, 0);
     p.numbers[grid_index()] = slots[i];
@@ -230,7 +232,7 @@ VG_KERNEL(store_again, MOST, trial_args)
     for (uint32_t round = 0; round < 4; round++) {
         if (i == 0)
             mbar_arrive_expect(bar, 4 * block_threads());
-        remote_store_async(slots + i, bar, cluster_rank() ^ 1, 1);
+        remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &one);
         mbar_wait(bar, round % 2);
         p.numbers[grid_index()] = slots[i];
         if (!careless(p))
