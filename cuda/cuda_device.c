@@ -12,8 +12,9 @@
 enum { LEAST_ARCHITECTURE = 80 };
 
 static const vg_option options[] = {
-    {"scan", "auto|L|M|S",
-     "how a recurrence runs: a launch a step, all blocks together, or each block for itself"},
+    {"scan", "auto|L|M|S|C",
+     "how a recurrence runs: a launch a step, all blocks together, each block for itself, or "
+     "clusters of blocks"},
     {0},
 };
 
@@ -170,7 +171,6 @@ static vg_status chip_look(int ordinal, vg_chip *out)
     out->l2_bytes = l2;
     out->memory_bytes = properties.totalGlobalMem;
     out->cooperative = cooperative != 0;
-    out->clusters = out->major >= 9;
     return VG_OK;
 }
 
@@ -192,10 +192,10 @@ static vg_status kernels_check(vg_device *device)
 
 static vg_regime regime_of(const vg_setting *settings)
 {
-    static const char *const names[] = {"auto", "L", "M", "S"};
+    static const char *const names[] = {"auto", "L", "M", "S", "C"};
     vg_regime regime = VG_REGIME_AUTO;
     for (const vg_setting *s = settings; s && s->name; s++)
-        for (int i = VG_REGIME_AUTO; i <= VG_REGIME_S; i++)
+        for (int i = VG_REGIME_AUTO; i <= VG_REGIME_C; i++)
             if (strcmp(s->name, "scan") == 0 && strcmp(s->value, names[i]) == 0)
                 regime = (vg_regime)i;
     return regime;
@@ -206,6 +206,7 @@ static vg_status device_start(vg_device *device, const vg_device_options *wanted
     VG_CUDA(device, cudaSetDevice(device->ordinal));
     VG_TRY(chip_look(device->ordinal, &device->chip));
     VG_TRY(kernels_check(device));
+    VG_TRY(vg_scan_clusters(device, device->chip.clusters));
     VG_CUDA(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
     VG_CUDA(device, cudaStreamCreateWithFlags(&device->side, cudaStreamNonBlocking));
     VG_CUDA(device, cudaEventCreate(&device->start));

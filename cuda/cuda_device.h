@@ -9,6 +9,9 @@
 
 #include <cuda_runtime_api.h>
 
+/* Clusters of blocks came with that architecture; those of 2, 4, 8 and 16 are used. */
+enum { VG_CLUSTER_MAJOR = 9, VG_CLUSTER_SIZES = 4 };
+
 /* What a kernel's plan looks at. Bytes and counts of one multiprocessor unless it says otherwise.
  */
 typedef struct vg_chip {
@@ -16,7 +19,9 @@ typedef struct vg_chip {
     uint64_t shared_bytes;       /* the most that a block may ask for */
     uint32_t registers, threads; /* a multiprocessor's */
     uint64_t l2_bytes, memory_bytes;
-    bool cooperative, clusters;
+    uint32_t clusters[VG_CLUSTER_SIZES]; /* of the chip: how many of that size are resident at once
+                                            where a block takes a whole multiprocessor */
+    bool cooperative;
 } vg_chip;
 
 /* What the products of this device's library do, found out once when it is opened. */
@@ -26,7 +31,13 @@ typedef struct vg_gemm_traits {
     bool relu_keeps_nan;   /* in the ReLU epilogue */
 } vg_gemm_traits;
 
-typedef enum vg_regime { VG_REGIME_AUTO, VG_REGIME_L, VG_REGIME_M, VG_REGIME_S } vg_regime;
+typedef enum vg_regime {
+    VG_REGIME_AUTO,
+    VG_REGIME_L,
+    VG_REGIME_M,
+    VG_REGIME_S,
+    VG_REGIME_C
+} vg_regime;
 
 typedef struct vg_gemm_library vg_gemm_library; /* cuda_gemm.c */
 typedef struct vg_nvml vg_nvml;                 /* nvml.c */

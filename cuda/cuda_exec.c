@@ -21,7 +21,7 @@ static bool is_dense(const vg_op *op)
 /* An op, whatever its kind. */
 
 /* *out: bytes of scratch. VG_UNSUPPORTED where a scan has no regime. */
-static vg_status op_scratch(const vg_device *device, const vg_program *program, const vg_op *op,
+static vg_status op_scratch(vg_device *device, const vg_program *program, const vg_op *op,
                             uint64_t *out)
 {
     const vg_scan_regime *regime;
@@ -143,7 +143,7 @@ static uint64_t whole_lines(uint64_t bytes)
     return bytes / 256 * 256 + 256;
 }
 
-static vg_status find_needs(const vg_device *device, const vg_program *program, vg_needs *out)
+static vg_status find_needs(vg_device *device, const vg_program *program, vg_needs *out)
 {
     vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot))};
     for (uint32_t i = 0; i < program->op_count; i++) {

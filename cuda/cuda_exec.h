@@ -61,12 +61,14 @@ static inline vg_window vg_exec_window(const vg_exec *exec, vg_mat m)
     return (vg_window){vg_exec_at(exec, m), m.rows, m.cols, m.ld};
 }
 
-/* A recurrence's regime, one table row each for L, M and S; cuda_scan.c picks among them. */
+/* A recurrence's regime, one table row each for L, M, S and C; cuda_scan.c picks among them. */
 struct vg_scan_regime {
     vg_regime regime;
-    const char *name; /* "L" "M" "S" */
+    const char *name; /* "L" "M" "S" "C" */
     /* Whether it can run this scan on this chip; the reason where it cannot. */
     vg_status (*fits)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    /* Whether the device, asked, would launch it. May be null: it launches what fits. */
+    vg_status (*launches)(vg_device *device, const vg_op *op, vg_dtype storage, bool *out);
     /* Seconds of the whole scan by its cost model. */
     double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype storage);
     /* Bytes of scratch while it runs. */
@@ -84,7 +86,16 @@ struct vg_scan_regime {
                   size_t size);
 };
 
-extern const vg_scan_regime vg_scan_l, vg_scan_m, vg_scan_s;
+extern const vg_scan_regime vg_scan_l, vg_scan_m, vg_scan_s, vg_scan_c;
+
+static inline bool vg_scan_is_forward(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD;
+}
+static inline vg_mat vg_scan_weight(const vg_op *op)
+{
+    return vg_scan_is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
+}
 
 /* What a driver calls, as vg_driver says of its members (cuda_exec.c, cuda_graph.c: run). */
 uint64_t vg_cuda_extra_bytes(vg_device *device, const vg_program *program);
@@ -117,9 +128,12 @@ uint64_t vg_signal_scratch(const vg_op *op);
 uint64_t vg_signal_nodes(const vg_op *op);
 vg_status vg_signal_issue(const vg_issue *issue);
 
-/* cuda_scan.c: the regime of a scan, as asked for or the cheapest that fits. */
-vg_status vg_scan_pick(const vg_device *device, const vg_op *op, vg_dtype storage,
+/* cuda_scan.c: the regime of a scan, as asked for or the cheapest that fits and launches. */
+vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype storage,
                        const vg_scan_regime **out);
+
+/* scan_c.c: [VG_CLUSTER_SIZES], as vg_chip has them; all 0 on chips without clusters. */
+vg_status vg_scan_clusters(vg_device *device, uint32_t *out);
 
 /* cuda_scan_args.c: a scan's arguments, but for what only its regime knows. */
 void vg_scan_fwd_arguments(const vg_exec *exec, const vg_op *op, vg_scan_fwd_args *out);

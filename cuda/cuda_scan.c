@@ -1,43 +1,48 @@
 /* How a recurrence runs: the regimes, and which of them takes a scan. */
 #include "cuda_exec.h"
 
-static const vg_scan_regime *const regimes[] = {&vg_scan_l, &vg_scan_m, &vg_scan_s};
+static const vg_scan_regime *const regimes[] = {&vg_scan_l, &vg_scan_m, &vg_scan_s, &vg_scan_c};
 enum { REGIMES = sizeof regimes / sizeof *regimes };
 
-static vg_status forced(const vg_device *device, const vg_op *op, vg_dtype storage,
+/* Whether it fits and launches; the reason is set where it does not. */
+static vg_status usable(vg_device *device, const vg_scan_regime *regime, const vg_op *op,
+                        vg_dtype storage, bool *out)
+{
+    *out = regime->fits(device, op, storage) == VG_OK;
+    return *out && regime->launches ? regime->launches(device, op, storage, out) : VG_OK;
+}
+
+static vg_status forced(vg_device *device, const vg_op *op, vg_dtype storage,
                         const vg_scan_regime **out)
 {
+    bool there;
     for (int i = 0; i < REGIMES; i++)
         if (regimes[i]->regime == device->regime) {
-            VG_TRY(regimes[i]->fits(device, op, storage));
+            VG_TRY(usable(device, regimes[i], op, storage, &there));
             *out = regimes[i];
-            return VG_OK;
+            return there ? VG_OK : VG_UNSUPPORTED;
         }
     VG_FAIL(VG_UNSUPPORTED, "%s: this build has no such regime of a scan", device->name);
 }
 
-vg_status vg_scan_pick(const vg_device *device, const vg_op *op, vg_dtype storage,
+vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype storage,
                        const vg_scan_regime **out)
 {
-    if (device->regime != VG_REGIME_AUTO)
-        return forced(device, op, storage, out);
     const vg_scan_regime *best = NULL;
     double least = 0;
-    vg_status refused = VG_UNSUPPORTED;
+    if (device->regime != VG_REGIME_AUTO)
+        return forced(device, op, storage, out);
     for (int i = 0; i < REGIMES; i++) {
-        const vg_status fits = regimes[i]->fits(device, op, storage);
-        if (fits != VG_OK) {
-            refused = fits;
-            continue;
-        }
-        const double cost = regimes[i]->cost_s(device, op, storage);
-        if (!best || cost < least) {
+        bool there;
+        VG_TRY(usable(device, regimes[i], op, storage, &there));
+        const double cost = there ? regimes[i]->cost_s(device, op, storage) : 0;
+        if (there && (!best || cost < least)) {
             best = regimes[i];
             least = cost;
         }
     }
     if (!best)
-        return refused;
+        return VG_UNSUPPORTED;
     *out = best;
     return VG_OK;
 }

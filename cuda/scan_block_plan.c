@@ -2,19 +2,16 @@
  * a step. */
 #include "scan_block_plan.h"
 
+#include "scan_rates.h"
+
 enum { PIECE = VG_SCAN_BLOCK_PIECE, WARP = 32, LANES = 128, MOST_SLICES = 32 };
 
-/* A multiprocessor's rates, and what a step waits for whatever its size, in cycles. Its four
- * quarters multiply 32 lanes each; shared memory gives 128 bytes a cycle; where the lanes of a warp
- * read few different pieces of v, half of the time that as many different ones would take. */
-#define CLOCK_HZ          1.6e9
-#define SHARED_BYTES      128.0
+/* What a step waits for whatever its size, in cycles. A multiprocessor's four quarters multiply 32
+ * lanes each; where the lanes of a warp read few different pieces of v, that takes half of the time
+ * that as many different ones would. */
 #define PRODUCT_WAIT      120.0
 #define CELL_WAIT         300.0
 #define GATE_INSTRUCTIONS 60.0
-#define BARRIER_WAIT      40.0
-#define LOAD_BYTES_S      50e9
-#define LAUNCH_S          4e-6
 #define RESERVED_SHARED   1024u /* of a block, by the system */
 #define MOST_REGISTERS    255u
 
@@ -63,18 +60,30 @@ static uint64_t resident(const vg_chip *chip, const vg_scan_block_plan *p)
     return most(1, least(chip->threads / p->threads, least(by_registers, by_shared)));
 }
 
+double vg_scan_block_cycles(const vg_scan_block_work *w, double blocks)
+{
+    double busiest = (double)divide_up(w->workers, LANES); /* warps of a quarter */
+    double sums = busiest * w->pieces * PIECE * PIECE * w->rows;
+    double rest = (double)(w->pieces - w->kept) * w->workers;
+    double weights = rest * PIECE * PIECE * (double)vg_dtype_size(w->w);
+    double operands = (double)w->pieces * w->workers * PIECE * sizeof(float) * w->rows / 2;
+    double product = larger(sums, (weights + operands) / VG_SHARED_BYTES_A_CYCLE);
+    double cells = (double)divide_up((uint64_t)w->units * w->rows, LANES) * GATE_INSTRUCTIONS *
+                   vg_cell_find(w->cell)->gates;
+    return blocks * product + PRODUCT_WAIT + larger(blocks * cells, CELL_WAIT);
+}
+
 /* Cycles of a step of a multiprocessor's blocks together. */
 static double step_cycles(const vg_scan_block_case *c, const vg_scan_block_plan *p, double blocks)
 {
-    double busiest = (double)divide_up(p->workers, LANES); /* warps of a quarter */
-    double sums = busiest * p->pieces * PIECE * PIECE * p->rows;
-    double rest = (double)(p->pieces - p->kept) * p->workers;
-    double weights = rest * PIECE * PIECE * (double)vg_dtype_size(c->w);
-    double operands = (double)p->pieces * p->workers * PIECE * sizeof(float) * p->rows / 2;
-    double product = larger(sums, (weights + operands) / SHARED_BYTES);
-    double cells = (double)divide_up((uint64_t)c->units * p->rows, LANES) * GATE_INSTRUCTIONS *
-                   vg_cell_find(c->cell)->gates;
-    return blocks * product + PRODUCT_WAIT + larger(blocks * cells, CELL_WAIT) + 2 * BARRIER_WAIT;
+    const vg_scan_block_work work = {.cell = c->cell,
+                                     .w = c->w,
+                                     .units = c->units,
+                                     .rows = p->rows,
+                                     .workers = p->workers,
+                                     .pieces = p->pieces,
+                                     .kept = p->kept};
+    return vg_scan_block_cycles(&work, blocks) + 2 * VG_BLOCK_BARRIER_CYCLES;
 }
 
 bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uint32_t shape,
@@ -104,8 +113,9 @@ bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uin
     double turns = (double)divide_up(tiles, blocks);
     double together = (double)divide_up(blocks, chip->multiprocessors);
     p.blocks = (uint32_t)blocks;
-    p.step_s = turns * step_cycles(c, &p, together) / CLOCK_HZ;
-    p.start_s = LAUNCH_S + (double)(outputs * products * vg_dtype_size(c->w)) / LOAD_BYTES_S;
+    p.step_s = turns * step_cycles(c, &p, together) / VG_CLOCK_HZ;
+    p.start_s =
+        VG_KERNEL_LAUNCH_S + (double)(outputs * products * vg_dtype_size(c->w)) / VG_LOAD_BYTES_S;
     *out = p;
     return true;
 }

@@ -27,6 +27,17 @@ typedef struct vg_scan_block_plan {
     double start_s, step_s;    /* of the cost model: before the first step; a step of all rows */
 } vg_scan_block_plan;
 
+/* A step of one block, as the cost model sees it; units: those whose cells it steps. */
+typedef struct vg_scan_block_work {
+    vg_model_kind cell;
+    vg_dtype w;
+    uint32_t units, rows, workers, pieces, kept;
+} vg_scan_block_work;
+
+/* Cycles of a step's product and cells, without what is between them, of `blocks` blocks that share
+ * a multiprocessor. */
+double vg_scan_block_cycles(const vg_scan_block_work *work, double blocks);
+
 /* The cheapest plan; false: no block of this chip holds the weights. */
 bool vg_scan_block_plan_make(const vg_chip *chip, const vg_scan_block_case *c,
                              vg_scan_block_plan *out);

@@ -2,6 +2,7 @@
  *   L  one launch a step after the step's product (scan_step.cu)
  *   M  one cooperative launch a scan, a block a slice of units (scan_persistent_{fwd,bwd}.cu)
  *   S  one launch a scan, a block some batch rows (scan_block_{fwd,bwd}.cu, scan_block.h)
+ *   C  one launch a scan, a cluster some batch rows (scan_cluster_{fwd,bwd}.cu, scan_cluster.h)
  * Shapes and meaning as in vg_scan_fwd and vg_scan_bwd; W = storage's type (fp32 or bf16). */
 #ifndef VG_CUDA_SCAN_KERNELS_H
 #define VG_CUDA_SCAN_KERNELS_H
@@ -43,15 +44,14 @@ typedef struct vg_scan_fwd_args {
     uint64_t t0, t1;                 /* L: the one step t0 */
     uint32_t batch, units;
     vg_activation activation;
-    bool tf32; /* operands of the recurrent product rounded to tf32 (M, S) */
+    bool tf32; /* operands of the recurrent product rounded to tf32 (M, S, C) */
     /* L: h_{t-1} W_hhᵀ, fp32 [B, G·H], without the bias; other regimes: absent. */
     vg_window product;
     /* M: a counter for each block, at VG_FLAG_OF, zeroed before the launch. */
     uint32_t *flags;
     vg_persistent_tiles tiles;
-    /* S: its own plan, made by its host side. */
-    uint32_t unit_tile, batch_tile, weights_in_registers;
-    uint32_t slices; /* S: lanes that share a sum */
+    uint32_t slices;      /* S, C: lanes that share a sum */
+    uint32_t block_units; /* C: of a block, the last ones may have fewer; a multiple of 4 */
 } vg_scan_fwd_args;
 
 typedef struct vg_scan_bwd_args {
@@ -74,8 +74,7 @@ typedef struct vg_scan_bwd_args {
     vg_window carry[VG_MAX_STATES];
     uint32_t *flags;
     vg_persistent_tiles tiles;
-    uint32_t unit_tile, batch_tile, weights_in_registers;
-    uint32_t slices; /* S: lanes that share a sum */
+    uint32_t slices, block_units;
 } vg_scan_bwd_args;
 
 /* Counters: eight side by side, so that a warp that looks at 32 asks L2 for four sectors; a line to

@@ -1,6 +1,7 @@
 /* Regime L of a recurrence: a product of the library and one kernel a step. It takes any size, and
  * wins where a step's product is large enough to hide two launches. */
 #include "cuda_exec.h"
+#include "scan_rates.h"
 
 #include <stdlib.h>
 
@@ -12,20 +13,10 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-static bool is_forward(const vg_op *op)
-{
-    return op->kind == VG_SCAN_FWD;
-}
-
-static vg_mat weight_of(const vg_op *op)
-{
-    return is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
-}
-
 /* Columns of a step's product: [B, G·H] forward, [B, H] back. */
 static uint64_t product_cols(const vg_op *op)
 {
-    return is_forward(op) ? weight_of(op).rows : weight_of(op).cols;
+    return vg_scan_is_forward(op) ? vg_scan_weight(op).rows : vg_scan_weight(op).cols;
 }
 
 static uint64_t steps_of(const vg_op *op)
@@ -39,17 +30,17 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
     return VG_OK;
 }
 
-/* Two launches in a graph, 1.3 µs each and as much again until a product's first tile is loaded;
+/* Two nodes of a graph, and as much as one again until a product's first tile is loaded;
  * or the weights from the second level at 40 GB/s a multiprocessor; or the multiply-adds of 128
  * lanes at 1.5 GHz, of tensor cores eight times those, two thirds reached. */
 static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
     const double chip = device->chip.multiprocessors;
-    const double weights = (double)weight_of(op).rows * weight_of(op).cols;
+    const double weights = (double)vg_scan_weight(op).rows * vg_scan_weight(op).cols;
     const double bytes = weights * (double)vg_dtype_size(storage) / (chip * 40e9);
     const double rate = chip * 128 * 1.5e9 * 2 / 3 * (storage == VG_BF16 ? 8 : 1);
     const double flop = weights * op->batch / rate;
-    return (double)steps_of(op) * (4e-6 + (bytes > flop ? bytes : flop));
+    return (double)steps_of(op) * (3 * VG_GRAPH_NODE_S + (bytes > flop ? bytes : flop));
 }
 
 /* The product, and backward what comes back into the states. */
@@ -60,30 +51,30 @@ static uint64_t product_floats(const vg_op *op)
 
 static uint64_t carry_floats(const vg_op *op)
 {
-    return op->batch * round_up(weight_of(op).cols, ROW_FLOATS);
+    return op->batch * round_up(vg_scan_weight(op).cols, ROW_FLOATS);
 }
 
 static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
     (void)device, (void)storage;
-    const uint64_t carries = is_forward(op) ? 0 : VG_MAX_STATES * carry_floats(op);
+    const uint64_t carries = vg_scan_is_forward(op) ? 0 : VG_MAX_STATES * carry_floats(op);
     return (product_floats(op) + carries) * sizeof(float);
 }
 
 /* The plan is the product that all steps share. */
 static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
 {
-    const vg_mat weight = weight_of(op);
-    const vg_mat from = is_forward(op) ? op->scan_fwd.y : op->scan_bwd.dgates_h;
+    const vg_mat weight = vg_scan_weight(op);
+    const vg_mat from = vg_scan_is_forward(op) ? op->scan_fwd.y : op->scan_bwd.dgates_h;
     const vg_mat step = vg_mat_rows(from, op->batch, 2); /* a step's rows begin where these do */
     const vg_mat *mats[] = {&from, &step, &weight};
     const vg_gemm_shape shape = {.m = op->batch,
                                  .n = product_cols(op),
-                                 .k = is_forward(op) ? weight.cols : weight.rows,
+                                 .k = vg_scan_is_forward(op) ? weight.cols : weight.rows,
                                  .lda = from.ld,
                                  .ldb = weight.ld,
                                  .ldd = round_up(product_cols(op), ROW_FLOATS),
-                                 .transpose_b = is_forward(op),
+                                 .transpose_b = vg_scan_is_forward(op),
                                  .tf32 = exec->program->model.dtype == VG_TF32,
                                  .ab = weight.dtype,
                                  .d = VG_FP32,
@@ -112,13 +103,14 @@ static vg_window product_window(const vg_issue *issue)
 static vg_status product(const vg_issue *issue, const vg_gemm *gemm, const void *rows)
 {
     return vg_gemm_issue(gemm, issue->stream, issue->work, rows,
-                         vg_exec_at(issue->exec, weight_of(issue->op)), NULL, issue->scratch, NULL);
+                         vg_exec_at(issue->exec, vg_scan_weight(issue->op)), NULL, issue->scratch,
+                         NULL);
 }
 
 static vg_status launch(const vg_issue *issue, vg_kernel kernel, const void *arguments)
 {
     vg_device *device = issue->exec->device;
-    const uint64_t items = (uint64_t)issue->op->batch * weight_of(issue->op).cols;
+    const uint64_t items = (uint64_t)issue->op->batch * vg_scan_weight(issue->op).cols;
     return vg_launch_kernel(device, issue->stream,
                             &(vg_launch){.kernel = kernel,
                                          .blocks = vg_blocks_for(device, items, kernel.threads),
@@ -155,7 +147,7 @@ static vg_status backward(const vg_issue *issue, const vg_gemm *gemm)
     const vg_exec *exec = issue->exec;
     const vg_op *op = issue->op;
     const vg_kernel kernel = vg_scan_step_bwd_kernel(op->cell, exec->program->storage);
-    const uint32_t units = weight_of(op).cols, ld = (uint32_t)round_up(units, ROW_FLOATS);
+    const uint32_t units = vg_scan_weight(op).cols, ld = (uint32_t)round_up(units, ROW_FLOATS);
     vg_scan_bwd_args args;
     vg_scan_bwd_arguments(exec, op, &args);
     float *carry = (float *)(void *)issue->scratch + product_floats(op);
@@ -174,7 +166,7 @@ static vg_status backward(const vg_issue *issue, const vg_gemm *gemm)
 static vg_status issue_scan(const vg_issue *issue, void *plan)
 {
     const vg_gemm *gemm = *(const vg_gemm **)plan;
-    return is_forward(issue->op) ? forward(issue, gemm) : backward(issue, gemm);
+    return vg_scan_is_forward(issue->op) ? forward(issue, gemm) : backward(issue, gemm);
 }
 
 /* The library may split a product in two, and add it up. */

@@ -9,19 +9,14 @@
 enum { ROW_FLOATS = 16, REGISTERS = VG_PERSISTENT_THREADS * 256 };
 static const uint64_t most_steps = 1u << 24;
 
-static bool is_forward(const vg_op *op)
-{
-    return op->kind == VG_SCAN_FWD;
-}
-
 static vg_persistent_plan plan_of(const vg_device *device, const vg_op *op, vg_dtype storage,
                                   uint64_t *needs)
 {
     const vg_persistent_chip chip = {device->chip.multiprocessors, device->chip.shared_bytes};
     const vg_persistent_shape shape = {
         .cell = op->cell,
-        .backward = !is_forward(op),
-        .units = is_forward(op) ? op->scan_fwd.y.cols : op->scan_bwd.y.cols,
+        .backward = !vg_scan_is_forward(op),
+        .units = vg_scan_is_forward(op) ? op->scan_fwd.y.cols : op->scan_bwd.y.cols,
         .batch = op->batch,
         .storage = storage,
     };
@@ -31,8 +26,8 @@ static vg_persistent_plan plan_of(const vg_device *device, const vg_op *op, vg_d
 static vg_kernel kernel_of(const vg_op *op, vg_dtype storage, const vg_persistent_plan *plan)
 {
     const bool ring = plan->tiles.chunk > 0;
-    return is_forward(op) ? vg_scan_persistent_fwd_kernel(op->cell, storage, ring)
-                          : vg_scan_persistent_bwd_kernel(op->cell, storage, ring);
+    return vg_scan_is_forward(op) ? vg_scan_persistent_fwd_kernel(op->cell, storage, ring)
+                                  : vg_scan_persistent_bwd_kernel(op->cell, storage, ring);
 }
 
 static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
@@ -62,7 +57,7 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
 /* The launch, the weights' way from device memory at 2 TB/s, and the steps. */
 static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
-    const vg_mat w = is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
+    const vg_mat w = vg_scan_is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
     const double bytes = (double)w.rows * w.cols * (double)vg_dtype_size(storage);
     return 10e-6 + bytes / 2e12 +
            (double)(op->t1 - op->t0) * plan_of(device, op, storage, NULL).step_s;
@@ -81,7 +76,7 @@ static uint32_t carry_ld(const vg_op *op)
 /* Carries of rows that do not stay in registers. */
 static uint64_t carry_floats(const vg_op *op, const vg_persistent_plan *plan)
 {
-    bool kept = is_forward(op) || plan->tiles.rows <= plan->tiles.tile_rows;
+    bool kept = vg_scan_is_forward(op) || plan->tiles.rows <= plan->tiles.tile_rows;
     return kept ? 0 : (uint64_t)op->batch * carry_ld(op);
 }
 
@@ -92,33 +87,30 @@ static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype stora
 }
 
 /* All blocks must be there at once. */
-static vg_status check_resident(vg_device *device, vg_kernel kernel, const vg_persistent_plan *plan)
+static vg_status launches(vg_device *device, const vg_op *op, vg_dtype storage, bool *out)
 {
+    const vg_persistent_plan plan = plan_of(device, op, storage, NULL);
+    const vg_kernel kernel = kernel_of(op, storage, &plan);
     int each = 0;
     VG_CUDA(device,
             cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)plan->shared_bytes));
+                                 (int)plan.shared_bytes));
     VG_CUDA(device, cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-                        &each, kernel.function, (int)plan->threads, plan->shared_bytes));
-    if ((uint64_t)each * device->chip.multiprocessors < plan->blocks)
-        VG_FAIL(VG_UNSUPPORTED, "%s: scan=M: %u blocks of %s: only %llu can be there at once",
-                device->name, plan->blocks, kernel.name,
-                (unsigned long long)each * device->chip.multiprocessors);
+                        &each, kernel.function, (int)plan.threads, plan.shared_bytes));
+    *out = (uint64_t)each * device->chip.multiprocessors >= plan.blocks;
+    if (!*out)
+        (void)vg_fail(VG_UNSUPPORTED, "%s: scan=M: %u blocks of %s: only %llu can be there at once",
+                      device->name, plan.blocks, kernel.name,
+                      (unsigned long long)each * device->chip.multiprocessors);
     return VG_OK;
 }
 
 static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
 {
-    const vg_dtype storage = exec->program->storage;
     vg_persistent_plan *made = malloc(sizeof *made);
     if (!made)
         VG_FAIL(VG_NO_MEMORY, "no memory for the plan of a scan");
-    *made = plan_of(exec->device, op, storage, NULL);
-    vg_status status = check_resident(exec->device, kernel_of(op, storage, made), made);
-    if (status != VG_OK) {
-        free(made);
-        return status;
-    }
+    *made = plan_of(exec->device, op, exec->program->storage, NULL);
     *plan = made;
     return VG_OK;
 }
@@ -142,7 +134,7 @@ static vg_status issue_scan(const vg_issue *issue, void *made)
     const vg_op *op = issue->op;
     uint32_t *flags = (uint32_t *)(void *)issue->scratch;
     VG_CUDA(issue->exec->device, cudaMemsetAsync(flags, 0, flag_bytes(plan), issue->stream));
-    if (is_forward(op)) {
+    if (vg_scan_is_forward(op)) {
         vg_scan_fwd_args args;
         vg_scan_fwd_arguments(issue->exec, op, &args);
         args.flags = flags;
@@ -183,6 +175,7 @@ const vg_scan_regime vg_scan_m = {
     .regime = VG_REGIME_M,
     .name = "M",
     .fits = fits,
+    .launches = launches,
     .cost_s = cost_s,
     .scratch = scratch,
     .make = make,

@@ -5,6 +5,8 @@
  */
 #include "scan_persistent.h"
 
+#include "scan_rates.h"
+
 #include <math.h>
 #include <stddef.h>
 
@@ -16,8 +18,8 @@ enum {
     MOST_RING = 96 * 1024,
     MOST_CHUNK = 4
 };
-static const double clocks_a_second = 1.7e9, flag_s = 0.65e-6, flag_each_s = 0.5e-9, l2_alone = 64,
-                    l2_shared = 24, shared_bytes_a_clock = 128, l2_clocks = 600,
+static const double clocks_a_second = 1.7e9, flag_s = VG_COUNTER_HOP_S, flag_each_s = 0.5e-9,
+                    l2_alone = 64, l2_shared = 24, shared_bytes_a_clock = 128, l2_clocks = 600,
                     barrier_clocks = 40, cell_clocks = 350;
 
 typedef struct problem {

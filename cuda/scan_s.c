@@ -10,22 +10,12 @@
 /* Units that no multiprocessor holds. */
 enum { FAR_TOO_MANY = 1024 };
 
-static bool is_forward(const vg_op *op)
-{
-    return op->kind == VG_SCAN_FWD;
-}
-
-static vg_mat weight_of(const vg_op *op)
-{
-    return is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
-}
-
 static vg_scan_block_case case_of(const vg_op *op, vg_dtype storage)
 {
     return (vg_scan_block_case){.cell = op->cell,
-                                .forward = is_forward(op),
+                                .forward = vg_scan_is_forward(op),
                                 .w = storage,
-                                .units = weight_of(op).cols,
+                                .units = vg_scan_weight(op).cols,
                                 .batch = op->batch};
 }
 
@@ -50,7 +40,7 @@ static uint32_t most_units(const vg_device *device, const vg_op *op, vg_dtype st
 static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
     vg_scan_block_plan plan;
-    vg_mat weight = weight_of(op);
+    vg_mat weight = vg_scan_weight(op);
     if (plan_of(device, op, storage, &plan))
         return VG_OK;
     VG_FAIL(VG_UNSUPPORTED,
@@ -75,18 +65,6 @@ static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype stora
     return 0;
 }
 
-static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
-{
-    (void)exec, (void)op;
-    *plan = NULL;
-    return VG_OK;
-}
-
-static void release(void *plan)
-{
-    (void)plan;
-}
-
 static vg_status launch(const vg_issue *issue, const vg_scan_block_plan *plan, vg_kernel kernel,
                         const void *arguments)
 {
@@ -106,7 +84,7 @@ static vg_status issue_scan(const vg_issue *issue, void *unused)
     (void)unused;
     if (!plan_of(issue->exec->device, op, storage, &plan))
         return fits(issue->exec->device, op, storage);
-    if (is_forward(op)) {
+    if (vg_scan_is_forward(op)) {
         vg_scan_fwd_args args;
         vg_scan_fwd_arguments(issue->exec, op, &args);
         args.slices = plan.slices;
@@ -141,8 +119,6 @@ const vg_scan_regime vg_scan_s = {
     .fits = fits,
     .cost_s = cost_s,
     .scratch = scratch,
-    .make = make,
-    .release = release,
     .issue = issue_scan,
     .nodes = nodes,
     .words = words,

@@ -38,7 +38,7 @@ static inline const char *cuda_absent(void)
         return cmocka_run_group_tests(tests, NULL, NULL);                                          \
     } while (0)
 
-/* One thread, denormals kept, the recurrence as `scan` says ("auto", "L", "M", "S"). */
+/* One thread, denormals kept, the recurrence as `scan` says ("auto", "L", "M", "S", "C"). */
 static inline void cuda_load(run_model *run, const char *name, const char *scan,
                              uint64_t exact_piece)
 {

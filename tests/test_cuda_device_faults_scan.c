@@ -12,6 +12,7 @@ static const char *const cases[][2] = {
     {"rnn-relu/d1/w3/b2/t2/fp32/uniform/at-all/seed1", "M"},
     {"lstm/d1/w3/b2/t1/tf32/uniform/seed1", "L"},
     {"gru/d1/w3/b2/t2/bf16/uniform/seed1", "S"},
+    {"gru/d1/w5/b2/t2/fp32/uniform/seed1", "C"},
 };
 
 static void test_failures(void **unused)

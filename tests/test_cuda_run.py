@@ -32,7 +32,7 @@ class OnGpu(Run):
         self.assertEqual(len(decays), 3)
 
     def test_the_algorithm_says_the_regime(self):
-        for scan in "LMS":
+        for scan in "LMSC":
             self.out = os.path.join(self.top, scan)
             self.bench("--device=cuda", "--model=lstm", f"--device-option=cuda.scan={scan}",
                        "--measure=throughput", "--pass=train", *CHAIN)

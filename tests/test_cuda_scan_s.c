@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "scan_s_check.h"
+#include "scan_regime_check.h"
 
 static const struct {
     uint32_t units, batch;
@@ -65,7 +65,7 @@ static void test_instances(void **state)
                     cells[c], slices & 0x2a ? VG_FP32 : VG_BF16,
                     (trial_shape){slices > 4 ? 9 : 37, 5, 2, 0, TRIAL_DY_LAST, true}, seed++);
                 trial_schedule(t, seed);
-                const trial_force force = {shape, slices};
+                const trial_force force = {.shape = shape, .slices = slices};
                 const bool forward = trial_forward(t, &force);
                 ran[0][shape] += forward;
                 if (!forward)

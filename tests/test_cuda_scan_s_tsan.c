@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "scan_s_check.h"
+#include "scan_regime_check.h"
 
 static const trial_cell cells[] = {
     {VG_rnn, VG_tanh}, {VG_lstm, VG_identity}, {VG_gru, VG_identity}};

@@ -180,7 +180,7 @@ static vg_status measure_grid(probe *p)
 
 static vg_status measure_cluster(probe *p)
 {
-    if (!p->device.chip.clusters)
+    if (p->device.chip.major < VG_CLUSTER_MAJOR)
         return VG_OK;
     for (uint32_t blocks = 2; blocks <= CLUSTER; blocks *= 2)
         VG_TRY(measure(p, &(trial){"cluster_barrier", vg_probe_cluster_barrier_kernel(), blocks,
@@ -206,7 +206,6 @@ static vg_status begin(probe *p)
     VG_TRY(attribute(p, cudaDevAttrComputeCapabilityMajor, &chip->major));
     VG_TRY(attribute(p, cudaDevAttrMaxSharedMemoryPerBlockOptin, &shared));
     chip->shared_bytes = shared;
-    chip->clusters = chip->major >= 9;
     p->word_bytes = (uint64_t)(chip->multiprocessors + 2) * VG_PROBE_STRIDE * sizeof *p->words;
     VG_CUDA(&p->device, cudaStreamCreateWithFlags(&p->device.stream, cudaStreamNonBlocking));
     VG_CUDA(&p->device, cudaEventCreate(&p->device.start));

@@ -37,6 +37,7 @@ typedef struct emu_settings {
     uint32_t quirks;          /* quirks=N: of the above */
     bool no_products;         /* noproducts=1: cuBLASLt is not installed */
     bool no_nvml;             /* nonvml=1: NVML is not installed */
+    bool occupied; /* occupied=1: of no kernel a block or cluster is said to be resident */
 } emu_settings;
 
 /* The defaults, with what VG_EMULATION says. */

@@ -60,6 +60,8 @@ void set_one(emu_settings *settings, const std::string &key, const std::string &
         settings->no_products = number != 0;
     else if (key == "nonvml")
         settings->no_nvml = number != 0;
+    else if (key == "occupied")
+        settings->occupied = number != 0;
     else
         emu_report("VG_EMULATION: unknown setting %s", key.c_str());
 }

@@ -178,7 +178,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
         error = cudaErrorInvalidValue;
     if (error)
         return call_.done(error);
-    bool fits = (uint32_t)threads <= kernel->threads && dynamic_shared <= dynamic_limit(function);
+    bool fits = (uint32_t)threads <= kernel->threads && dynamic_shared <= dynamic_limit(function) &&
+                !emu_current()->occupied;
     *blocks = fits ? (int)resident((uint32_t)threads, dynamic_shared) : 0;
     return call_.done(cudaSuccess);
 }
@@ -191,7 +192,7 @@ cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *function,
     cudaError_t error = clusters ? check_launch(config, function, &launch) : cudaErrorInvalidValue;
     if (error)
         return call_.done(error);
-    uint32_t blocks = resident(launch.threads, launch.dynamic_shared);
+    uint32_t blocks = emu_current()->occupied ? 0 : resident(launch.threads, launch.dynamic_shared);
     *clusters =
         (int)(blocks * emu_current()->multiprocessors / (launch.cluster ? launch.cluster : 1));
     return call_.done(cudaSuccess);

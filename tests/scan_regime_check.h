@@ -1,9 +1,9 @@
-/* What came of a recurrence of scan_s_trial.h: every output against the oracle on the device's own
- * inputs, what is nobody's untouched, and two runs bit for bit. */
-#ifndef VG_TEST_SCAN_S_CHECK_H
-#define VG_TEST_SCAN_S_CHECK_H
+/* What came of a recurrence of scan_regime_trial.h: every output against the oracle on the device's
+ * own inputs, what is nobody's untouched, and two runs bit for bit. */
+#ifndef VG_TEST_SCAN_REGIME_CHECK_H
+#define VG_TEST_SCAN_REGIME_CHECK_H
 
-#include "scan_s_trial.h"
+#include "scan_regime_trial.h"
 
 static inline const double *trial_row(void *context, const vg_mat *m, uint64_t row)
 {

@@ -1,12 +1,12 @@
 /* One recurrence on a device by itself: an arena of its windows with padding, random numbers in the
- * inputs and poison elsewhere, and the scans of regime S run on it. What they leave is judged in
- * scan_s_check.h. Include after cmocka. */
-#ifndef VG_TEST_SCAN_S_TRIAL_H
-#define VG_TEST_SCAN_S_TRIAL_H
+ * inputs and poison elsewhere, and the scans of regime S or C run on it. What they leave is judged
+ * in scan_regime_check.h. Include after cmocka. */
+#ifndef VG_TEST_SCAN_REGIME_TRIAL_H
+#define VG_TEST_SCAN_REGIME_TRIAL_H
 
 #include "cuda_exec.h"
 #include "ref.h"
-#include "scan_block_plan.h"
+#include "scan_cluster_plan.h"
 #if defined(VG_CUDA_EMULATED)
 #include "emulation.h"
 #endif
@@ -31,15 +31,17 @@ typedef struct trial_shape {
     bool dstateT;
 } trial_shape;
 
+/* A plan other than the cheapest. cluster 0: of regime S. clusters 0: as the plan says. */
 typedef struct trial_force {
-    uint32_t shape, slices;
+    uint32_t shape, slices, cluster, clusters;
 } trial_force;
 
 typedef struct trial {
     trial_cell cell;
     trial_shape shape;
     vg_dtype dtype;
-    char name[128];
+    char name[160];
+    const vg_scan_regime *regime; /* S unless a test says otherwise */
     vg_device device;
     vg_program program;
     vg_exec exec;
@@ -206,7 +208,20 @@ static inline vg_chip trial_chip(void)
         .shared_bytes = (uint64_t)trial_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
         .registers = (uint32_t)trial_attribute(cudaDevAttrMaxRegistersPerMultiprocessor),
         .threads = (uint32_t)trial_attribute(cudaDevAttrMaxThreadsPerMultiProcessor),
+        .major = (uint32_t)trial_attribute(cudaDevAttrComputeCapabilityMajor),
     };
+}
+
+/* The emulated GPU has so many multiprocessors from here on; another has what it has. */
+static inline void trial_machine(uint32_t multiprocessors)
+{
+#if defined(VG_CUDA_EMULATED)
+    emu_settings settings = emu_defaults();
+    settings.multiprocessors = multiprocessors;
+    assert_int_equal(emu_reset(&settings), 0);
+#else
+    (void)multiprocessors;
+#endif
 }
 
 static inline trial *trial_new(trial_cell cell, vg_dtype dtype, trial_shape shape, uint64_t seed)
@@ -225,6 +240,8 @@ static inline trial *trial_new(trial_cell cell, vg_dtype dtype, trial_shape shap
     t->program.model.dtype = dtype;
     snprintf(t->device.name, sizeof t->device.name, "cuda:0");
     t->device.chip = trial_chip();
+    t->regime = &vg_scan_s;
+    trial_try(t, vg_scan_clusters(&t->device, t->device.chip.clusters));
     t->exec.device = &t->device;
     t->exec.program = &t->program;
     t->forward = (vg_op){.kind = VG_SCAN_FWD, .cell = cell.kind, .activation = cell.activation};
@@ -260,6 +277,7 @@ static inline void trial_schedule(trial *t, uint64_t seed)
     emu_settings settings = emu_defaults();
     settings.policy = (emu_policy)(seed % EMU_POLICY_COUNT);
     settings.seed = seed;
+    settings.multiprocessors = t->device.chip.multiprocessors;
     assert_int_equal(emu_reset(&settings), 0);
     const size_t length = strlen(t->name);
     snprintf(t->name + length, sizeof t->name - length, " policy %d seed %llu",
@@ -281,34 +299,62 @@ static inline void trial_cuda(const trial *t, cudaError_t error)
         fail_msg("%s: %s", t->name, cudaGetErrorString(error));
 }
 
+/* The launch of a forced plan, but for its arguments; false where it does not fit. */
+static inline bool trial_plan(const trial *t, const vg_op *op, const trial_force *force,
+                              vg_launch *out, uint32_t *block_units)
+{
+    const bool forward = op->kind == VG_SCAN_FWD;
+    const vg_dtype w = t->program.storage;
+    const vg_scan_block_case c = {op->cell, forward, w, t->shape.units, t->shape.batch};
+    const vg_scan_cluster_choice choice = {force->shape, force->cluster, force->slices};
+    vg_scan_block_plan s;
+    vg_scan_cluster_plan p;
+    if (!force->cluster) {
+        if (!vg_scan_block_lay_out(&t->device.chip, &c, force->shape, force->slices, &s))
+            return false;
+        *out =
+            (vg_launch){.blocks = s.blocks, .threads = s.threads, .shared_bytes = s.shared_bytes};
+        out->kernel = forward ? vg_scan_block_fwd_kernel(op->cell, w, s.shape)
+                              : vg_scan_block_bwd_kernel(op->cell, w, s.shape);
+        return true;
+    }
+    if (!vg_scan_cluster_lay_out(&t->device.chip, &c, choice, &p))
+        return false;
+    *out = (vg_launch){.blocks = p.cluster * (force->clusters ? force->clusters : p.clusters),
+                       .threads = p.threads,
+                       .cluster = p.cluster,
+                       .shared_bytes = p.shared_bytes};
+    out->kernel = forward ? vg_scan_cluster_fwd_kernel(op->cell, w, p.shape)
+                          : vg_scan_cluster_bwd_kernel(op->cell, w, p.shape);
+    *block_units = p.block_units;
+    return true;
+}
+
 /* With the plan that the row makes, or a forced one: false where that does not fit. */
 static inline bool trial_launch(trial *t, const vg_op *op, const trial_force *force)
 {
     const bool forward = op->kind == VG_SCAN_FWD;
     const vg_issue issue = {.exec = &t->exec, .op = op, .stream = t->device.stream};
     if (!force) {
-        trial_try(t, vg_scan_s.fits(&t->device, op, t->program.storage));
-        trial_try(t, vg_scan_s.issue(&issue, NULL));
+        trial_try(t, t->regime->fits(&t->device, op, t->program.storage));
+        trial_try(t, t->regime->issue(&issue, NULL));
         return true;
     }
-    const vg_scan_block_case c = {op->cell, forward, t->program.storage, t->shape.units,
-                                  t->shape.batch};
-    vg_scan_block_plan plan;
-    if (!vg_scan_block_lay_out(&t->device.chip, &c, force->shape, force->slices, &plan))
-        return false;
     vg_scan_fwd_args fwd;
     vg_scan_bwd_args bwd;
-    vg_launch launch = {
-        .blocks = plan.blocks, .threads = plan.threads, .shared_bytes = plan.shared_bytes};
+    vg_launch launch;
+    uint32_t block_units = 0;
+    if (!trial_plan(t, op, force, &launch, &block_units))
+        return false;
     if (forward) {
         vg_scan_fwd_arguments(&t->exec, op, &fwd);
-        fwd.slices = plan.slices;
-        launch.kernel = vg_scan_block_fwd_kernel(op->cell, t->program.storage, plan.shape);
+        fwd.slices = force->slices;
+        fwd.block_units = block_units;
         launch.arguments = &fwd;
     } else {
         vg_scan_bwd_arguments(&t->exec, op, &bwd);
-        bwd.slices = plan.slices;
-        launch.kernel = vg_scan_block_bwd_kernel(op->cell, t->program.storage, plan.shape);
+        bwd.slices = force->slices;
+        bwd.block_units = block_units;
         launch.arguments = &bwd;
     }
     trial_try(t, vg_launch_kernel(&t->device, t->device.stream, &launch));
