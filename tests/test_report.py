@@ -115,6 +115,8 @@ class Page(Folder):
         base = changed(OTHER, self.folder / "base", elsewhere)
         (comparison,) = data_of(self.call(OTHER, "--baseline", base))["comparisons"]
         self.assertEqual((comparison["counts"], len(comparison["notes"])), ({}, 1))
+        told = [one["text"] for one in data_of(self.call(OTHER, base, "--baseline", base))["summary"]]
+        self.assertIn("for 1 of 2 folders.", told)
 
     def test_medians(self):
         def times(name, row):

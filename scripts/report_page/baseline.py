@@ -29,9 +29,12 @@ def compared(baseline, folder):
 
 
 def sentences(comparisons):
-    """For the page's summary."""
-    for one in comparisons:
+    """For the page's summary; why a folder has no comparison stands in its section."""
+    compared_ones = [one for one in comparisons if one["counts"]]
+    for one in compared_ones:
         counts = ", ".join(f"{n} {verdict}" for verdict, n in one["counts"].items())
-        yield {"kind": "failed" if one["regressed"] or not counts else "stable", "lead": one["name"] + ":",
-               "text": (f"a regression: {counts}." if one["regressed"] else f"no regression: {counts}.") if counts
-               else one["notes"][0] + "."}
+        yield {"kind": "failed" if one["regressed"] else "stable", "lead": one["name"] + ":",
+               "text": f"a regression: {counts}." if one["regressed"] else f"no regression: {counts}."}
+    missing = len(comparisons) - len(compared_ones)
+    if missing:
+        yield {"kind": "failed", "lead": "No comparison", "text": f"for {missing} of {len(comparisons)} folders."}
