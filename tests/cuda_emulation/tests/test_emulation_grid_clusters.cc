@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-static const float one = 1;
+static const float pushed = 1;
 
 enum { MOST = 64 };
 
@@ -135,8 +135,8 @@ VG_KERNEL(bytes_differ, MOST, trial_args)
     mbar_init_fence();
     sync_cluster();
     mbar_arrive_expect(bar, 12);
-    remote_store_async<1>(slots, bar, cluster_rank() ^ 1, &one);
-    remote_store_async<1>(slots + 1, bar, cluster_rank() ^ 1, &one);
+    remote_store_async<1>(slots, bar, cluster_rank() ^ 1, &pushed);
+    remote_store_async<1>(slots + 1, bar, cluster_rank() ^ 1, &pushed);
     mbar_wait(bar, 0);
     sync_cluster();
 }
@@ -157,7 +157,7 @@ VG_KERNEL(ends_under_a_store, MOST, trial_args)
     mbar_init(bar, 1);
     mbar_init_fence();
     sync_cluster();
-    remote_store_async<1>(slot, bar, cluster_rank() ^ 1, &one);
+    remote_store_async<1>(slot, bar, cluster_rank() ^ 1, &pushed);
     sync_cluster();
 }
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const float one = 1;
+static const float pushed = 1;
 
 enum { MOST = 64, RACED = 66 };
 
@@ -210,7 +210,7 @@ VG_KERNEL(store_waited, MOST, trial_args)
         mbar_arrive_expect(bar, 4 * block_threads());
     }
     sync_cluster();
-    remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &one);
+    remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &pushed);
     if (!careless(p))
         mbar_wait(bar, 0);
     p.numbers[grid_index()] = slots[i];
@@ -232,7 +232,7 @@ VG_KERNEL(store_again, MOST, trial_args)
     for (uint32_t round = 0; round < 4; round++) {
         if (i == 0)
             mbar_arrive_expect(bar, 4 * block_threads());
-        remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &one);
+        remote_store_async<1>(slots + i, bar, cluster_rank() ^ 1, &pushed);
         mbar_wait(bar, round % 2);
         p.numbers[grid_index()] = slots[i];
         if (!careless(p))

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
-static const float one = 1;
+static const float pushed = 1;
 
 enum { MOST = 64 };
 
@@ -136,7 +136,7 @@ VG_KERNEL(peeks, MOST, trial_args)
     mbar_init_fence();
     sync_cluster();
     mbar_arrive_expect(bar, 4);
-    remote_store_async<1>(slot, bar, cluster_rank() ^ 1, &one);
+    remote_store_async<1>(slot, bar, cluster_rank() ^ 1, &pushed);
     numbers[0] = slot[0];
     mbar_wait(bar, 0);
     numbers[1] = slot[0];
