@@ -39,12 +39,30 @@ static vg_status resume(const vg_folder *folder, const vg_options *options, cons
     return status;
 }
 
+static vg_folder folder = {.fd = -1};
+
+static void folder_remove(void)
+{
+    for (vg_file file = 0; file < VG_FILE_COUNT; file++)
+        unlinkat(folder.fd, vg_file_name(file), 0);
+    rmdir(folder.path);
+    vg_folder_close(&folder);
+}
+
+/* In memory where the system has room there. */
+static void folder_make(void)
+{
+    static char memory[] = "/dev/shm/vg_fuzz_csv_XXXXXX", disk[] = "/tmp/vg_fuzz_csv_XXXXXX";
+    const char *path = mkdtemp(memory);
+    path = path ? path : mkdtemp(disk);
+    require(path && vg_folder_open(path, &folder) == VG_OK, "no folder");
+    atexit(folder_remove);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static char path[] = "/dev/shm/vg_fuzz_csv_XXXXXX";
-    static vg_folder folder = {.fd = -1};
     if (folder.fd < 0)
-        require(mkdtemp(path) != NULL && vg_folder_open(path, &folder) == VG_OK, "no folder");
+        folder_make();
     const char *rows = (const char *)bytes, *end = rows + size;
     for (vg_file file = 0; file < VG_FILE_COUNT; file++) {
         const char *stop = size > 0 ? memmem(rows, (size_t)(end - rows), "=\n", 2) : NULL;
