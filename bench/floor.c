@@ -10,15 +10,20 @@ static double bytes_of(const vg_mat *mat)
     return (double)mat->rows * mat->cols * (double)vg_dtype_size(mat->dtype);
 }
 
-/* Seconds to move a window once, from or to the smallest level that holds `distance` bytes. */
+/* Seconds to move a window once, where `distance` bytes are touched from one use of it to the next:
+ * of what goes round in turn a level can keep no more than its share, capacity / distance (under
+ * the best replacement, Belady 1966); the rest comes from further out. */
 static double window_seconds(const vg_mat *mat, double distance, const vg_peaks *peaks)
 {
-    if (bytes_of(mat) == 0)
-        return 0;
-    for (uint32_t i = 0; i < peaks->levels; i++)
-        if (distance <= peaks->level[i].capacity_bytes || i + 1 == peaks->levels)
-            return bytes_of(mat) / peaks->level[i].bytes_per_s;
-    return (double)NAN;
+    double seconds = peaks->levels > 0 || bytes_of(mat) == 0 ? 0 : (double)NAN, kept = 0;
+    for (uint32_t i = 0; i < peaks->levels && kept < 1; i++) {
+        const double capacity = peaks->level[i].capacity_bytes;
+        const bool all = capacity >= distance || i + 1 == peaks->levels;
+        const double share = all ? 1 : fmax(kept, capacity / distance);
+        seconds += (share - kept) * bytes_of(mat) / peaks->level[i].bytes_per_s;
+        kept = share;
+    }
+    return seconds;
 }
 
 static bool is_held(const vg_mat *mat, const vg_peaks *peaks)

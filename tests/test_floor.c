@@ -15,6 +15,14 @@ static const vg_peaks peaks = {.flop_per_s = 1e9,
                                .level = {{4e9, 1024}, {2e9, 65536}, {1e9, (double)INFINITY}},
                                .barrier_s = 1e-6};
 
+/* Seconds for `bytes` that come round every `distance` bytes: each level keeps its share of them.
+ */
+static double moved(double bytes, double distance)
+{
+    const double first = fmin(1, 1024 / distance), second = fmin(1, 65536 / distance);
+    return bytes * (first / 4e9 + (second - first) / 2e9 + (1 - second) / 1e9);
+}
+
 static vg_mat window(uint64_t at, uint64_t rows, uint32_t cols)
 {
     return (vg_mat){.at = at, .rows = rows, .cols = cols, .ld = cols, .dtype = VG_FP32};
@@ -27,7 +35,7 @@ static void close_to(double got, double expected)
 }
 
 /* x [1, 16] and bias and y [1, 1024], weight [1024, 8]: 2·8·1024 FLOP; 64 B, twice 4 KiB and once
- * 32 KiB, which all touch in turn: 41,024 B, of the second level. */
+ * 32 KiB, which all touch in turn: 41,024 B, of which the first level keeps a fortieth. */
 static vg_op dense(void)
 {
     return (vg_op){.kind = VG_DENSE_FWD,
@@ -44,7 +52,7 @@ static void operands_come_from_their_level(void **state)
     (void)state;
     vg_op op = dense();
     const vg_program program = {.op_count = 1, .ops = &op};
-    const double moving = (64 + 4096 + 4096 + 32768) / 2e9;
+    const double moving = 1024 / 4e9 + (41024 - 1024) / 2e9;
     double flop = vg_op_flop(&op);
     close_to(vg_floor(&program, VG_PASS_FWD, &peaks, 1), fmax(flop / 1e9, moving));
     vg_peaks fast = peaks;
@@ -54,13 +62,15 @@ static void operands_come_from_their_level(void **state)
     assert_true(vg_floor(&program, VG_PASS_LOSS, &peaks, 1) == 0);
     /* All together fill the second level to the last byte; then not. */
     op.dense_fwd.weight = window(64, 1, (65536 - 64 - 8192) / 4);
-    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), 65536 / 2e9);
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), 1024 / 4e9 + (65536 - 1024) / 2e9);
     op.dense_fwd.weight.cols++;
-    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), 65540 / 1e9);
+    close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1),
+             1024 / 4e9 + (65536 - 1024) / 2e9 + 4 / 1e9);
 }
 
-/* Two layers with 40,000 B of weights each: either would fit the second level, both do not. What
- * lies between them, which one writes and the next reads, stays in the first. */
+/* Two layers with 40,000 B of weights each: either would fit the second level, both do not: it
+ * keeps its share. What lies between them, which one writes and the next reads, stays in the first.
+ */
 static void what_was_long_ago_comes_from_further(void **state)
 {
     (void)state;
@@ -80,11 +90,11 @@ static void what_was_long_ago_comes_from_further(void **state)
     /* In all: x, y twice and two biases of 40 B, the weights, and y again as the second's x. Order
      * of a layer's windows: x, weight, bias, ..., y; from y of the first to x of the second nothing
      * else. */
-    const double far = (80000 + 5 * 40) / 1e9, near = 40 / 4e9;
+    const double far = moved(80000 + 5 * 40, 80000 + 5 * 40), near = 40 / 4e9;
     close_to(vg_floor(&program, VG_PASS_FWD, &fast, 1), far + near);
     /* One layer alone runs from the second level. */
     const vg_program alone = {.op_count = 1, .ops = ops};
-    close_to(vg_floor(&alone, VG_PASS_FWD, &fast, 1), (40000 + 3 * 40) / 2e9);
+    close_to(vg_floor(&alone, VG_PASS_FWD, &fast, 1), 1024 / 4e9 + (40120 - 1024) / 2e9);
 }
 
 static void a_window_counts_once(void **state)
@@ -134,7 +144,8 @@ static void threads_share_a_scan_as_is_cheapest(void **state)
                 .t1 = 10,
                 .scan_fwd = {.weight_hh = window(0, 80, 80), .y = window(102400, 10, 80)}};
     const vg_program program = {.op_count = 1, .ops = &op};
-    const double moving = 3200 / 2e9, weights = 10 * 25600 / 2e9;
+    const double moving = moved(3200, 28800), again = moved(25600, 25600);
+    const double weights = moved(25600, 28800) + 9 * again;
     vg_peaks some = peaks;
     some.flop_per_s = vg_op_flop(&op) / (moving + weights);
     /* A single row: by units, or alone, at half of the peak. */
@@ -144,11 +155,12 @@ static void threads_share_a_scan_as_is_cheapest(void **state)
     /* Rows for both: no barrier, and the weights twice. */
     op.batch = 2;
     op.scan_fwd.y.rows = 20;
-    some.flop_per_s = vg_op_flop(&op) / (moving + weights);
-    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), 2 * moving + 2 * weights);
+    const double both = moved(6400, 32000), read = moved(25600, 32000) + 9 * again;
+    some.flop_per_s = vg_op_flop(&op) / (both + read);
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), both + 2 * read);
     some.flop_per_s = 1e15;
     some.barrier_s = 1e-9;
-    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), 2 * moving + weights);
+    close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), both + read);
 }
 
 static void what_is_not_known_stays_unknown(void **state)
