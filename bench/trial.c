@@ -89,6 +89,7 @@ static vg_result result_blank(const vg_outcome *o, vg_status status, const char 
                      .bytes = unknown,
                      .peak_flop_per_s = unknown,
                      .peak_bytes_per_s = unknown,
+                     .barrier_s = unknown,
                      .floor_s = unknown,
                      .energy_j = unknown,
                      .power_w = unknown,
@@ -113,6 +114,7 @@ static void timed_take(vg_outcome *o, const vg_wire_timed *timed)
         row.bytes = timed->bytes;
         row.peak_flop_per_s = timed->peak_flop_per_s;
         row.peak_bytes_per_s = timed->peak_bytes_per_s;
+        row.barrier_s = timed->barrier_s;
         row.floor_s = timed->floor_s;
         row.energy_j = timed->energy_j;
         row.power_w = timed->power_w;

@@ -79,7 +79,7 @@ typedef struct vg_wire_verdict {
 typedef struct vg_wire_timed {
     uint32_t timed, status;
     uint64_t iterations;
-    double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, floor_s;
+    double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, barrier_s, floor_s;
     double energy_j, power_w, clock_mhz, temperature_c;
     uint32_t disturbed;
     char throttle[64];

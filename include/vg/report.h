@@ -41,7 +41,7 @@ typedef struct vg_result {
     char time_utc[24];
     const char *pass, *status, *reason;
     int64_t process, repetition, iterations;
-    double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, floor_s;
+    double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, barrier_s, floor_s;
     double energy_j, power_w, clock_mhz, temperature_c;
     char throttle[64], checksum[20];
     bool disturbed;
@@ -97,6 +97,7 @@ static inline double vg_model_items(const vg_model *model)
     X(peak_gflop_per_s, REAL, r->peak_flop_per_s * 1e-9)                                           \
     X(peak_gb_per_s, REAL, r->peak_bytes_per_s * 1e-9)                                             \
     X(percent_of_peak, REAL, r->flop / r->time_s / r->peak_flop_per_s * 100)                       \
+    X(barrier_s, REAL, r->barrier_s)                                                               \
     X(floor_s, REAL, r->floor_s)                                                                   \
     X(percent_of_floor, REAL, r->floor_s / r->time_s * 100)                                        \
     X(energy_j, REAL, r->energy_j)                                                                 \
