@@ -208,7 +208,7 @@ static vg_status case_run(vg_campaign *c, size_t index)
                       .outcomes = c->outcomes,
                       .count = c->plan->device_count};
     for (size_t i = 0; i < trial.count; i++) {
-        vg_outcome_begin(&c->outcomes[i], &trial, &c->sides[i]);
+        vg_outcome_begin(&c->outcomes[i], trial.run, trial.planned, &c->sides[i]);
         VG_TRY(dump_path(c, trial.planned, &c->outcomes[i]));
     }
     for (uint32_t process = 0; process < c->options->processes; process++) {
@@ -220,7 +220,7 @@ static vg_status case_run(vg_campaign *c, size_t index)
         vg_outcome *o = &c->outcomes[i];
         if (!o->takes_part)
             continue;
-        vg_outcome_close(o, &trial);
+        vg_outcome_close(o, c->options);
         VG_TRY(vg_console_add(c->console, &o->of, o->status, o->reason, o->results, o->count,
                               o->has_decay ? &o->decay : NULL));
         c->ran++;
