@@ -237,6 +237,35 @@ static void check_copy(const trial *t, const float *in, const void *out, const u
     }
 }
 
+/* Of the products' operands: small whole numbers, no two rows or columns alike. */
+static double weight_of(uint32_t column, uint32_t depth)
+{
+    return (double)((column * 37 + depth * 11 + column * depth) % 29) - 14;
+}
+static double operand_of(uint32_t row, uint32_t depth)
+{
+    return (double)((row * 23 + depth * 13 + row * depth) % 31) - 15;
+}
+
+static void check_mma(const trial *t, const float *in, const void *out, const uint32_t *words)
+{
+    (void)in, (void)words;
+    static const char *const kinds[] = {"mma_tf32", "mma_bf16", "mma_step, fp32", "mma_step, bf16"};
+    static const uint32_t depths[] = {8, 16, 16, 32};
+    const float *got = out;
+    for (uint32_t kind = 0; kind < 4; kind++)
+        for (uint32_t column = 0; column < 16; column++)
+            for (uint32_t row = 0; row < 8; row++, got++) {
+                double sum = kind < 2 ? (double)(column * 8 + row) : 0;
+                for (uint32_t k = 0; k < depths[kind]; k++)
+                    sum += weight_of(column, k) * operand_of(row, k);
+                same(t, kinds[kind], column * 8 + row, got[0], sum);
+            }
+    /* tf32 takes what is given as it is, rounded by mma_pack() or cut off by the product. */
+    same(t, "an operand that was rounded", 0, got[0], 8 * (1 + 0x1p-10));
+    same(t, "an operand that was not", 0, got[1], 8);
+}
+
 /* The thread of the grid whose place in its block is i's, in the block `by` ranks on. */
 static uint32_t on(const trial *t, uint32_t i, uint32_t by)
 {
@@ -302,6 +331,7 @@ static const trial trials[] = {
     {"a barrier of the grid", VOCABULARY_GRID_BARRIER, 4, 128, 0, 5, 0, true, check_grid_barrier},
     {"add_acq_rel", VOCABULARY_ADD, 7, 100, 0, 0, 0, false, check_add},
     {"copy_async", VOCABULARY_COPY, 1, 128, 0, 0, 0, false, check_copy},
+    {"tensor cores", VOCABULARY_MMA, 1, 32, 0, 0, 0, false, check_mma},
     {"remote store and load", VOCABULARY_CLUSTER, 8, 64, 4, 0, 0, false, check_cluster},
     {"mbarrier", VOCABULARY_MBAR, 2, 128, 2, 5, 0, false, check_mbar},
     {"a remote mbarrier", VOCABULARY_MBAR_REMOTE, 8, 32, 8, 0, 0, false, check_mbar_remote},

@@ -20,7 +20,7 @@ if(VG_SANITIZE MATCHES address)
 elseif(VG_SANITIZE MATCHES thread)
   set(emulation_tells -DEMU_TSAN)
 endif()
-foreach(name barriers fiber grid mbarrier report schedule shared_memory tsan)
+foreach(name barriers fiber grid mbarrier mma report schedule shared_memory tsan)
   set_source_files_properties(${emulation}/${name}.cc PROPERTIES
                               COMPILE_OPTIONS "-fno-sanitize=all;${emulation_tells}")
 endforeach()

@@ -100,7 +100,9 @@ static uint64_t result(emu_grid *grid, emu_thread *lanes, emu_thread *self, uint
 {
     uint32_t from = 0, mask = self->mask;
     switch (self->kind) {
-    case EMU_SYNC: return 0;
+    case EMU_SYNC:
+    case EMU_MMA_TF32:
+    case EMU_MMA_BF16: return 0;
     case EMU_BALLOT: {
         uint64_t votes = 0;
         for (uint32_t i = 0; i < 32; i++)
@@ -177,8 +179,8 @@ static bool is_awaited(const emu_warp *warp, const emu_thread *lanes, uint32_t l
     return false;
 }
 
-static const char *const at_warp[] = {"sync_warp", "shuffle", "shuffle_xor", "shuffle_down",
-                                      "ballot"};
+static const char *const at_warp[] = {"sync_warp", "shuffle",  "shuffle_xor", "shuffle_down",
+                                      "ballot",    "mma_tf32", "mma_bf16"};
 
 uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t argument,
                         emu_site site)
@@ -202,6 +204,8 @@ uint64_t emu_collective(emu_kind kind, uint32_t mask, uint64_t value, uint32_t a
     if (!all_there(grid, warp, lanes, self, lane, site)) {
         emu_wait(grid, at_warp[kind], site);
     } else {
+        if (kind == EMU_MMA_TF32 || kind == EMU_MMA_BF16)
+            emu_multiply(kind, lanes);
         uint64_t results[32];
         for (uint32_t rest = mask; rest; rest &= rest - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(rest);

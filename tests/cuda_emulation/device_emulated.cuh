@@ -39,7 +39,15 @@ struct emu_site {
 #define EMU_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 #define EMU_HERE (emu_site{file, line})
 
-enum emu_kind { EMU_SYNC, EMU_SHUFFLE, EMU_SHUFFLE_XOR, EMU_SHUFFLE_DOWN, EMU_BALLOT };
+enum emu_kind {
+    EMU_SYNC,
+    EMU_SHUFFLE,
+    EMU_SHUFFLE_XOR,
+    EMU_SHUFFLE_DOWN,
+    EMU_BALLOT,
+    EMU_MMA_TF32,
+    EMU_MMA_BF16
+};
 
 vg_kernel emu_kernel_register(const void *function, const char *name, uint32_t threads,
                               size_t args_bytes);

@@ -153,6 +153,9 @@ void emu_step(emu_grid *grid);
 /* On a fiber: back to the host, which ends emu_expect(). */
 [[noreturn]] void emu_abandon(emu_grid *grid);
 
+/* mma.cc: the product of a warp whose lanes have left their fragments. */
+void emu_multiply(emu_kind kind, const emu_thread *lanes);
+
 /* barriers.cc: what a thread's end means to those who wait for it. */
 void emu_leave_barriers(emu_grid *grid, emu_thread *thread);
 

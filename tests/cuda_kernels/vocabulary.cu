@@ -228,6 +228,7 @@ vg_kernel vocabulary(vocabulary_kernel which)
         return VG_KERNEL_ENTRY(use_grid_barrier, THREADS, vocabulary_args);
     case VOCABULARY_ADD: return VG_KERNEL_ENTRY(use_add, THREADS, vocabulary_args);
     case VOCABULARY_COPY: return VG_KERNEL_ENTRY(use_copy, THREADS, vocabulary_args);
+    case VOCABULARY_MMA: return vocabulary_mma();
     default: return vocabulary_cluster(which);
     }
 }

@@ -21,6 +21,7 @@ typedef enum vocabulary_kernel {
     VOCABULARY_GRID_BARRIER,
     VOCABULARY_ADD,
     VOCABULARY_COPY,
+    VOCABULARY_MMA,
     VOCABULARY_CLUSTER,
     VOCABULARY_MBAR,
     VOCABULARY_MBAR_REMOTE,
@@ -37,6 +38,7 @@ typedef struct vocabulary_args {
 } vocabulary_args;
 
 vg_kernel vocabulary(vocabulary_kernel which);
+vg_kernel vocabulary_mma(void);
 vg_kernel vocabulary_cluster(vocabulary_kernel which); /* of those from VOCABULARY_CLUSTER on */
 
 #ifdef __cplusplus
