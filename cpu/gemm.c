@@ -13,19 +13,23 @@ static size_t parts(size_t count, size_t most)
     return (count + most - 1) / most;
 }
 
-/* So many rows of a panel `vectors` wide, in tiles as even as can be, the higher ones first. */
+/* So many rows of a panel `vectors` wide, in tiles as even as can be, the higher ones first, and
+ * all but the last a multiple of 2^row_bits. */
 static void panel_rows(const vg_gemm_kernels *kernels, const vg_tile *tile, uint32_t vectors,
                        const float *a, const float *b, float *c, size_t rows)
 {
     size_t tiles = parts(rows, kernels->max_rows[vectors]);
     if (tiles == 0)
         return;
-    size_t low = rows / tiles, higher = rows % tiles;
+    uint32_t bits = kernels->row_bits;
+    size_t units = (rows + ((size_t)1 << bits) - 1) >> bits;
+    size_t low = units / tiles, higher = units % tiles;
     for (size_t i = 0; i < tiles; i++) {
-        size_t n = low + (i < higher);
+        size_t n = least((low + (i < higher)) << bits, rows);
         kernels->tile[vectors][n](tile, a, b, c);
         a += n * tile->a_row;
         c += n * tile->c_row;
+        rows -= n;
     }
 }
 

@@ -8,7 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VG_TILE_ROWS = 14, VG_TILE_VECTORS = 8, VG_TILE_LINE = 16 /* floats a cache line */ };
+enum {
+    VG_TILE_ROWS = 14,   /* in vectors */
+    VG_MATRIX_ROWS = 32, /* where registers hold several rows */
+    VG_TILE_VECTORS = 8,
+    VG_TILE_LINE = 16 /* floats a cache line */
+};
 
 /* What the tiles of a panel share. C[i, j] = Σ_k A[i, k] B[k, j] for `rows` rows and n columns, in
  * fp32, every element by one chain of fused multiply-adds from k = 0 on, whatever the tile's shape.
@@ -41,7 +46,8 @@ typedef struct vg_dot {
 typedef struct vg_gemm_kernels {
     uint32_t lanes;
     uint32_t max_rows[VG_TILE_VECTORS + 1]; /* of a tile so many vectors wide; 0: no such width */
-    vg_tile_fn *tile[VG_TILE_VECTORS + 1][VG_TILE_ROWS + 1]; /* by vectors and rows, from 1 */
+    vg_tile_fn *tile[VG_TILE_VECTORS + 1][VG_MATRIX_ROWS + 1]; /* by vectors and rows, from 1 */
+    uint32_t row_bits; /* tiles are best a multiple of 2^row_bits rows high */
     void (*dot)(const vg_dot *dot);
     uint32_t dot_rows; /* up to so many rows `dot` beats a tile; 0: never */
     /* to[j·to_row + i] = from[i·from_row + j] for i < rows, j < cols; nothing else is touched. */
