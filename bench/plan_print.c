@@ -138,6 +138,8 @@ static void print_devices(FILE *to, const vg_found_device *found, size_t count)
         bool here = info->absent[0] == '\0';
         fprintf(to, "  %-13s %s%s\n", info->name,
                 here ? "" : "not here: ", here ? info->description : info->absent);
+        if (here && info->note[0] != '\0')
+            fprintf(to, "                %s\n", info->note);
     }
     for (const vg_absent_family *a = vg_absent_families(); a->family != NULL; a++)
         fprintf(to, "  %-13s not here: %s\n", a->family, a->reason);

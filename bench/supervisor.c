@@ -39,6 +39,7 @@ static void found_take(void *context, const vg_frame *frame)
     const char *absent = vg_frame_text(frame, NULL);
     snprintf(device->info.name, sizeof device->info.name, "%s", body->name);
     snprintf(device->info.description, sizeof device->info.description, "%s", body->description);
+    snprintf(device->info.note, sizeof device->info.note, "%s", body->note);
     snprintf(device->info.absent, sizeof device->info.absent, "%s", absent ? absent : "");
 }
 

@@ -63,6 +63,7 @@ static const field_rule rules[] = {
     TEXT(VG_FRAME_FOUND, vg_wire_found, family),
     TEXT(VG_FRAME_FOUND, vg_wire_found, name),
     TEXT(VG_FRAME_FOUND, vg_wire_found, description),
+    TEXT(VG_FRAME_FOUND, vg_wire_found, note),
     BELOW(VG_FRAME_FOUND, vg_wire_found, automatic, 2),
     TEXT(VG_FRAME_FACT, vg_wire_fact, key),
     BELOW(VG_FRAME_SIZE, vg_wire_size, host, 2),

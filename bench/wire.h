@@ -47,7 +47,7 @@ typedef struct vg_wire_turn {
 
 /* A device of this machine; the text after it: why it cannot be used ("" = it can). */
 typedef struct vg_wire_found {
-    char family[32], name[32], description[96];
+    char family[32], name[32], description[96], note[128];
     uint32_t rank, index, automatic;
 } vg_wire_found;
 

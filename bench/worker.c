@@ -25,6 +25,7 @@ static vg_status list_answer(const vg_work *work)
         snprintf(body.family, sizeof body.family, "%s", found[i].driver->family);
         snprintf(body.name, sizeof body.name, "%s", info->name);
         snprintf(body.description, sizeof body.description, "%s", info->description);
+        snprintf(body.note, sizeof body.note, "%s", info->note);
         status = vg_frame_write(work->out, VG_FRAME_FOUND, &body, info->absent,
                                 strlen(info->absent) + 1);
     }

@@ -23,6 +23,7 @@ typedef struct vg_device_info {
     char name[32];        /* as the user types it: "cpu.avx512", "cuda:0", "ref" */
     char description[96]; /* "AMD EPYC ..., 2 cores" */
     char absent[160];     /* why it cannot be used here; "" = usable */
+    char note[128];       /* what it has here beyond its name, or lacks, for --list; "" = nothing */
     uint32_t rank;        /* among one family's usable devices the largest is its best: "cpu";
                              all 0: not ranked, the first is what the family's name means */
     uint32_t index;       /* the driver's own */
