@@ -11,6 +11,9 @@
 static const vg_option options[] = {
     {"scan", "auto|units|batch",
      "how threads share a recurrent step: by hidden units or batch rows"},
+    {"bf16", "auto|amx|vdpbf16ps",
+     "what products in bf16 are computed by: AMX tiles, AVX-512, or the first of them that is "
+     "here"},
     {0},
 };
 
@@ -30,6 +33,15 @@ static void description(char *out, size_t size, const char *isa)
     snprintf(out, size, "%s, %s", model, isa);
 }
 
+/* Where it computes in bf16: by what, and why not by AMX. */
+static void note(char *out, size_t size, const vg_isa *isa)
+{
+    if (isa->amx)
+        snprintf(out, size, "bf16 by AMX or vdpbf16ps");
+    else if (isa->bf16)
+        snprintf(out, size, "bf16 by vdpbf16ps, not by AMX: %s", isa->amx_absent);
+}
+
 static vg_status cpu_list(vg_device_info *out, size_t capacity, size_t *count)
 {
     vg_isa isa[VG_ISA_COUNT];
@@ -40,19 +52,37 @@ static vg_status cpu_list(vg_device_info *out, size_t capacity, size_t *count)
         snprintf(info.name, sizeof info.name, "cpu.%s", isa[i].name);
         snprintf(info.absent, sizeof info.absent, "%s", isa[i].absent);
         description(info.description, sizeof info.description, isa[i].name);
+        note(info.note, sizeof info.note, &isa[i]);
         out[i] = info;
     }
     return VG_OK;
 }
 
-static vg_scan_split split_of(const vg_setting *settings)
+static bool is_set(const vg_setting *settings, const char *name, const char *value)
 {
     for (const vg_setting *s = settings; s && s->name; s++)
-        if (strcmp(s->name, "scan") == 0)
-            return strcmp(s->value, "units") == 0   ? VG_SCAN_UNITS
-                   : strcmp(s->value, "batch") == 0 ? VG_SCAN_BATCH
-                                                    : VG_SCAN_AUTO;
-    return VG_SCAN_AUTO;
+        if (strcmp(s->name, name) == 0)
+            return strcmp(s->value, value) == 0;
+    return false;
+}
+
+static vg_scan_split split_of(const vg_setting *settings)
+{
+    return is_set(settings, "scan", "units")   ? VG_SCAN_UNITS
+           : is_set(settings, "scan", "batch") ? VG_SCAN_BATCH
+                                               : VG_SCAN_AUTO;
+}
+
+static void bf16_choose(vg_device *device, const vg_isa *isa, const vg_setting *settings)
+{
+    bool amx = is_set(settings, "bf16", "amx");
+    if (amx || (isa->amx && !is_set(settings, "bf16", "vdpbf16ps"))) {
+        device->bf16 = isa->amx;
+        device->bf16_absent = isa->amx_absent;
+    } else {
+        device->bf16 = isa->bf16;
+        device->bf16_absent = isa->bf16_absent;
+    }
 }
 
 static void warn(const vg_device_options *wanted, const char *format, uint32_t a, uint32_t b)
@@ -125,8 +155,7 @@ static vg_status cpu_open(const vg_device_info *info, const vg_device_options *w
     if (!device)
         VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
     device->kernels = isa[info->index].kernels;
-    device->bf16 = isa[info->index].bf16;
-    device->bf16_absent = isa[info->index].bf16_absent;
+    bf16_choose(device, &isa[info->index], wanted->settings);
     device->scan_split = split_of(wanted->settings);
     vg_status status = vg_topology_open(&device->topology);
     if (status == VG_OK)

@@ -273,7 +273,9 @@ vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size)
     for (uint32_t i = 0; i < exec->program->op_count && !scan; i++)
         if (is_scan(&exec->program->ops[i]))
             scan = exec->ops->scan_choice(exec->device, &exec->program->ops[i]);
-    snprintf(out, size, "%s%s", scan ? "scan=" : "", scan ? scan : "");
+    const char *products = exec->ops == &vg_bf16_ops ? exec->device->bf16->name : NULL;
+    snprintf(out, size, "%s%s%s%s%s", products ? "bf16=" : "", products ? products : "",
+             products && scan ? " " : "", scan ? "scan=" : "", scan ? scan : "");
     return VG_OK;
 }
 
@@ -344,6 +346,8 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
     uint64_t mode = vg_denormals_word();
     if (exec->ops->flushes)
         vg_denormals_set(true);
+    if (exec->ops->enter)
+        exec->ops->enter(exec->device);
     for (uint32_t n = 0; n < exec->times; n++)
         for (uint32_t i = 0; i < exec->scheduled_count; i++) {
             job.scheduled = &exec->scheduled[i];
@@ -352,6 +356,8 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
             if (!job.scheduled->apart)
                 vg_job_barrier(&job);
         }
+    if (exec->ops->leave)
+        exec->ops->leave(exec->device);
     vg_denormals_restore(mode);
 }
 

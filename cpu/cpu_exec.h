@@ -55,6 +55,9 @@ typedef struct vg_signals {
 typedef struct vg_ops {
     vg_dtype storage;
     bool flushes; /* subnormals, whatever is asked for */
+    /* In every thread, around its part of a region; null: nothing to do. */
+    void (*enter)(const vg_device *device);
+    void (*leave)(const vg_device *device);
     const vg_signals *signals;
     void (*dense_fwd)(const vg_job *job);
     void (*dense_bwd_data)(const vg_job *job);

@@ -1,12 +1,27 @@
 /* Processor features by CPUID and XGETBV (Intel SDM volume 1, 13.2 and 14.3), or the auxiliary
- * vector. */
+ * vector. AMX besides needs the system's leave (Linux, Documentation/arch/x86/xstate.rst). */
 #include "cpu_features.h"
 
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    XCR0_AVX = 0x06,    /* SSE and AVX registers */
+    XCR0_AVX512 = 0xe6, /* and masks, upper halves, upper registers */
+    XCR0_TILES = 0x60000
+};
+
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    LEAF7_AMX_BF16 = 1 << 22,
+    LEAF7_AMX_TILE = 1 << 24,
+    REQUEST_STATE = 0x1023, /* ARCH_REQ_XCOMP_PERM */
+    STATE_TILEDATA = 18
+};
 
 static uint64_t read_xcr0(void)
 {
@@ -30,11 +45,15 @@ vg_features vg_features_read(void)
         f.avx512dq = b & bit_AVX512DQ;
         f.avx512bw = b & bit_AVX512BW;
         f.avx512vl = b & bit_AVX512VL;
+        f.amx_bf16 = d & LEAF7_AMX_BF16;
+        f.amx_tile = d & LEAF7_AMX_TILE;
     }
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         f.avx512bf16 = a & bit_AVX512BF16;
     if (f.osxsave)
         f.xcr0 = read_xcr0();
+    if (f.amx_tile && (f.xcr0 & XCR0_TILES) == XCR0_TILES)
+        f.tiles_permitted = syscall(SYS_arch_prctl, REQUEST_STATE, STATE_TILEDATA) == 0;
     return f;
 }
 #elif defined(__aarch64__)
@@ -51,11 +70,6 @@ vg_features vg_features_read(void)
     return (vg_features){0};
 }
 #endif
-
-enum {
-    XCR0_AVX = 0x06,   /* SSE and AVX registers */
-    XCR0_AVX512 = 0xe6 /* and masks, upper halves, upper registers */
-};
 
 /* "the processor has no A, B" over the features that are false. */
 static void name_missing(char *absent, size_t size, size_t count, const char *const *names,
@@ -108,6 +122,17 @@ const char *vg_features_no_bf16(const vg_features *features, const char *name)
     return features->avx512bf16 ? NULL : "the processor has no AVX512_BF16";
 }
 
+const char *vg_features_no_amx(const vg_features *features)
+{
+    if (!features->amx_tile || !features->amx_bf16)
+        return "the processor has no AMX-BF16";
+    if ((features->xcr0 & XCR0_TILES) != XCR0_TILES)
+        return "the operating system does not save the AMX tiles";
+    return features->tiles_permitted
+               ? NULL
+               : "the operating system does not permit AMX tiles to this process";
+}
+
 void vg_isa_list(vg_isa out[VG_ISA_COUNT])
 {
     static const vg_isa all[VG_ISA_COUNT] = {
@@ -119,7 +144,10 @@ void vg_isa_list(vg_isa out[VG_ISA_COUNT])
 #elif defined(__x86_64__)
         {.name = "neon"},
         {.name = "avx2", .kernels = &vg_kernels_avx2},
-        {.name = "avx512", .kernels = &vg_kernels_avx512, .bf16 = &vg_bf16_kernels_avx512},
+        {.name = "avx512",
+         .kernels = &vg_kernels_avx512,
+         .bf16 = &vg_bf16_kernels_avx512,
+         .amx = &vg_bf16_kernels_amx},
 #else
         {.name = "neon"},
         {.name = "avx2"},
@@ -133,6 +161,9 @@ void vg_isa_list(vg_isa out[VG_ISA_COUNT])
         out[i].bf16_absent = vg_features_no_bf16(&features, out[i].name);
         if (out[i].bf16_absent)
             out[i].bf16 = NULL;
+        out[i].amx_absent = out[i].bf16 ? vg_features_no_amx(&features) : out[i].bf16_absent;
+        if (out[i].amx_absent)
+            out[i].amx = NULL;
     }
 }
 

@@ -96,6 +96,9 @@ static inline int run_free_devices(void **state)
     return 0;
 }
 
+/* What a test changes of a device before anything is loaded on it; null: nothing. */
+static void (*run_opened)(vg_device *device);
+
 static inline void run_open(run_model *run, const vg_device_options *options)
 {
     vg_found_device *found;
@@ -109,6 +112,8 @@ static inline void run_open(run_model *run, const vg_device_options *options)
     free(found);
     if (!run->device)
         fail_msg("%s: no usable device %s", run->name, run->on);
+    if (run_opened)
+        run_opened(run->device);
     run->driver->applied(run->device, &run->applied);
     run->applied.denormals =
         vg_denormals_of(run->applied.denormals, run->applied.flushing, run->model.dtype);

@@ -1,5 +1,6 @@
 /* The kernels of bf16: conversions for every number, pairing, and products of pairs against sums in
- * double; odd sizes, outputs surrounded by values that must not change. */
+ * double; odd sizes, outputs surrounded by values that must not change. Those of AMX on tiles in
+ * plain C too, and what those tiles are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,14 @@ static const float poison = 12345.0f;
 static const vg_bf16 red = 0x4641;
 
 static const vg_bf16_kernels *kernels;
+
+#if defined(__x86_64__)
+#include "amx_tiles.h"
+
+#include "bf16/bf16_amx.inc"
+
+static const vg_bf16_kernels emulated = AMX_KERNELS;
+#endif
 
 static float value(uint64_t *state)
 {
@@ -164,7 +173,7 @@ static const char *const layout_names[LAYOUTS] = {"NT", "NN", "TN", "dot"};
 /* C [m, n] of A and B as a layer's three products have them: NT: x [m, k] and W [n, k]; NN: dz [m,
  * k] and W [k, n]; TN: dz [k, m] and x [k, n]. */
 static void product(layout l, size_t m, size_t n, size_t k, const vg_bf16 *a, size_t a_row,
-                    const vg_bf16 *b, size_t b_row, float *c, size_t c_row)
+                    const vg_bf16 *b, size_t b_row, float *c, size_t c_row, bool accumulate)
 {
     const vg_gemm_kernels *g = kernels->gemm;
     const float *a_pairs = (const float *)(const void *)a,
@@ -185,7 +194,7 @@ static void product(layout l, size_t m, size_t n, size_t k, const vg_bf16 *a, si
                     .n = n,
                     .k = pairs,
                     .vectors = vectors,
-                    .accumulate = true};
+                    .accumulate = accumulate};
     p.block = vg_product_block(g, vectors, m, n, pairs, 65536);
     if (l == TN) {
         kernels->pair_rows(k, m, a, a_row, turned, m, NULL);
@@ -205,18 +214,18 @@ static void product(layout l, size_t m, size_t n, size_t k, const vg_bf16 *a, si
     free(turned);
 }
 
-static void check_product(layout l, size_t m, size_t n, size_t k)
+static void check_product(layout l, size_t m, size_t n, size_t k, bool accumulate)
 {
     bool a_turned = l == TN, b_turned = l == NT || l == DOT;
     size_t a_row = ((a_turned ? m : k) + 16) / 16 * 16, b_row = ((b_turned ? k : n) + 16) / 16 * 16;
     vg_bf16 *a = halves(a_turned ? k : m, a_turned ? m : k, a_row, m * n + k);
     vg_bf16 *b = halves(b_turned ? n : k, b_turned ? k : n, b_row, m + n * k);
     size_t c_row = n + RED;
-    float *c = floats((m + 1) * c_row), before = l == DOT ? 0 : 0.5f;
+    float *c = floats((m + 1) * c_row), before = accumulate ? 0.5f : 0;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
-            c[i * c_row + j] = before;
-    product(l, m, n, k, a, a_row, b, b_row, c, c_row);
+            c[i * c_row + j] = accumulate ? before : poison;
+    product(l, m, n, k, a, a_row, b, b_row, c, c_row, accumulate);
     for (size_t i = 0; i < (m + 1) * c_row; i++) {
         size_t r = i / c_row, j = i % c_row;
         bool inside = r < m && j < n;
@@ -241,13 +250,81 @@ static void test_products(void **unused)
 {
     (void)unused;
     for (layout l = 0; l < LAYOUTS; l++) {
-        for (size_t i = 0; i < SIZES * SIZES * SIZES; i++)
-            check_product(l, sizes[i % SIZES], sizes[i / SIZES % SIZES], sizes[i / SIZES / SIZES]);
-        check_product(l, 5, 40, 4 * VG_K_BLOCK + 3);
+        for (size_t i = 0; i < SIZES * SIZES * SIZES; i++) {
+            size_t m = sizes[i % SIZES], n = sizes[i / SIZES % SIZES], k = sizes[i / SIZES / SIZES];
+            check_product(l, m, n, k, l != DOT && (m ^ n ^ k) & 2);
+        }
+        check_product(l, 5, 40, 4 * VG_K_BLOCK + 3, l != DOT);
+        check_product(l, 33, 40, 4 * VG_K_BLOCK + 3, false);
     }
 }
 
-int main(void)
+#if defined(__x86_64__)
+/* A tile of shapes of the test's: 3 rows, 5 pairs, 2 columns. */
+static void tiles_small(void)
+{
+    tiles_configure(&(amx_shapes){.palette = 1, .row_bytes = {8, 20, 8}, .rows = {3, 3, 5}});
+}
+
+/* sum + the pairs' products, which are rows of even and odd numbers, by tiles. */
+static float tile_of_one(float sum, size_t pairs, const float (*a)[2], const float (*b)[2])
+{
+    vg_bf16 left[3][10] = {{0}}, right[5][4] = {{0}};
+    float sums[3][2] = {{0}};
+    for (size_t k = 0; k < pairs; k++)
+        for (size_t odd = 0; odd < 2; odd++) {
+            left[2][2 * k + odd] = (vg_bf16)(bits(a[k][odd]) >> 16);
+            right[k][2 + odd] = (vg_bf16)(bits(b[k][odd]) >> 16);
+        }
+    sums[2][1] = sum;
+    tiles_small();
+    tile_load(0, sums, sizeof *sums);
+    tile_load(1, left, sizeof *left);
+    tile_load(2, right, sizeof *right);
+    tile_dot(0, 1, 2);
+    tile_store(0, sums, sizeof *sums);
+    tiles_release();
+    for (size_t i = 0; i < 5; i++)
+        assert_true(sums[i / 2][i % 2] == 0);
+    return sums[2][1];
+}
+
+/* The order of the sums, their rounding, and what becomes of subnormals. */
+static void test_tiles(void **unused)
+{
+    (void)unused;
+    static const struct {
+        float sum, a[2][2], b[2][2], expected;
+    } table[] = {
+        {1, {{2, 3}, {4, 5}}, {{1, 1}, {1, 1}}, 15},
+        /* The even ones first: 2^-24 would be lost beside 1. */
+        {0, {{1, 0x1p-24f}, {0, 0x1p-24f}}, {{1, 1}, {1, 1}}, 1 + 0x1p-23f},
+        {1, {{0x1p-24f, 0x1p-24f}, {0, 0}}, {{1, 1}, {1, 1}}, 1 + 0x1p-23f},
+        {0, {{1, 0}, {0x1p-24f, 0}}, {{1, 0}, {1, 0}}, 1}, /* a tie, to even */
+        {0,
+         {{1, 0}, {0x1.8p-24f, 0}},
+         {{1, 0}, {1, 0}},
+         1 + 0x1p-23f}, /* a product is not rounded */
+        {0, {{0x1p-126f, 0}, {0, 0}}, {{1, 0}, {0, 0}}, 0x1p-126f},
+        {0, {{0x1p-127f, 0}, {0, 0}}, {{0x1p100f, 0}, {0, 0}}, 0}, /* in */
+        {0, {{0x1p-100f, 0}, {0, 0}}, {{0x1p-27f, 0}, {0, 0}}, 0}, /* out */
+        {0, {{-0x1p-100f, 0x1p-26f}, {0, 0}}, {{0x1p-27f, 0x1p-100f}, {0, 0}}, 0x1p-126f},
+        {0x1p-127f, {{0, 0}, {0, 0}}, {{0, 0}, {0, 0}}, 0},
+        {-0x1p-126f, {{0x1.8p-126f, 0}, {0, 0}}, {{1, 0}, {0, 0}}, 0},
+        /* Just below the normal range: tiny where 24 bits do not reach it, else not. */
+        {0, {{0x1p-126f, 0}, {-0x1p-75f, 0}}, {{1, 0}, {0x1.8p-76f, 0}}, 0},
+        {0, {{0x1p-126f, 0}, {-0x1p-75f, 0}}, {{1, 0}, {0x1p-76f, 0}}, 0x1p-126f},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        float got = tile_of_one(table[i].sum, 2, table[i].a, table[i].b);
+        if (got != table[i].expected)
+            fail_msg("sum %zu: %a, expected %a", i, (double)got, (double)table[i].expected);
+    }
+    assert_int_equal(tiles_configured, 0);
+}
+#endif
+
+static int test_table(const char *name, const vg_bf16_kernels *table)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversions),
@@ -255,11 +332,33 @@ int main(void)
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_products),
     };
-    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
-        kernels = isa->bf16 ? isa->bf16 : kernels;
+    kernels = table;
+    print_message("%s\n", name);
+    if (kernels->enter)
+        kernels->enter();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (kernels->leave)
+        kernels->leave();
+    return failed;
+}
+
+int main(void)
+{
+    int failed = 0;
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++) {
+        if (isa->bf16)
+            failed += test_table("bf16", isa->bf16);
+        if (isa->amx)
+            failed += test_table("bf16 in AMX tiles", isa->amx);
+    }
     if (!kernels) {
         printf("skipped: no CPU device computes in bf16 here\n");
         return 77;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+#if defined(__x86_64__)
+    const struct CMUnitTest tiles_tests[] = {cmocka_unit_test(test_tiles)};
+    failed += cmocka_run_group_tests(tiles_tests, NULL, NULL);
+    failed += test_table("bf16 in tiles of plain C", &emulated);
+#endif
+    return failed;
 }

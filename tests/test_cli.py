@@ -28,6 +28,13 @@ class Cli(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr, left), (0, "", []), argument)
             self.assertIn(part, done.stdout)
 
+    def test_the_list_says_by_what_a_processor_computes_in_bf16(self):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            if "avx512_bf16" not in file.read():
+                self.skipTest("the processor has no AVX512_BF16")
+        done, _ = run("--list")
+        self.assertRegex(done.stdout, r"\n  cpu\.avx512 .*\n {16}bf16 by .*vdpbf16ps")
+
     def test_refusals_are_one_line_on_stderr(self):
         for arguments, code, line in (
                 (["--width=0"], 2, "bench: --width=0: expected 1..65536\n"),

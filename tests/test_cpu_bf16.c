@@ -1,5 +1,6 @@
 /* The CPU devices in bf16: every op against the oracle, the same bits for any number of threads,
- * padding left alone, and what is said of subnormals. */
+ * padding left alone, and what is said of subnormals; by every table of kernels that runs here, and
+ * by that of AMX on tiles in plain C. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +38,34 @@ enum { CASES = sizeof cases / sizeof *cases };
 
 static char device[32];
 
+/* Whose kernels the device has. */
+static const vg_bf16_kernels *table;
+
+#if defined(__x86_64__)
+#include "amx_tiles.h"
+
+#include "bf16/bf16_amx.inc"
+
+static const vg_bf16_kernels emulated = AMX_KERNELS;
+
+/* Every thread that configured tiles has released them. */
+static void check_released(const char *name)
+{
+    if (tiles_configured != 0)
+        fail_msg("%s: %d threads keep their tiles", name, (int)tiles_configured);
+}
+#else
+static void check_released(const char *name)
+{
+    (void)name;
+}
+#endif
+
+static void table_set(vg_device *opened)
+{
+    opened->bf16 = table;
+}
+
 static void verify(run_model *run)
 {
     vg_verdict_of_run verdict;
@@ -69,6 +98,7 @@ static void test_oracle(void **unused)
         run_start(&run, cases[i], device);
         verify(&run);
         check_padding(&run);
+        check_released(cases[i]);
         run_free(&run);
     }
 }
@@ -94,6 +124,7 @@ static void test_bits(void **unused)
             run_load(&other, cases[i], device, &options, 0);
             for (int again = 0; again < 2; again++) {
                 run_passes(&other, RUN_ALL);
+                check_released(cases[i]);
                 if (checksum(&one) != checksum(&other))
                     fail_msg("%s: other bits with %u threads, run %d", cases[i], threads, again);
                 assert_memory_equal(one.slots, other.slots,
@@ -140,10 +171,69 @@ static void test_peak(void **unused)
     run_open(&run, &options);
     run_try(&run, "peaks", run.driver->peaks(run.device, VG_BF16, &peaks));
     assert_true(peaks.flop_per_s > 1e7 && peaks.flop_per_s < 1e14);
+    check_released("peaks");
     run_free(&run);
 }
 
-int main(void)
+static vg_isa own; /* the device's instruction set */
+
+/* What is asked for is what multiplies, and said; or why it cannot is. */
+static void check_choice(const char *asked, const vg_bf16_kernels *expected)
+{
+    run_model run = {.name = "gru/d1/w4/b2/t2/bf16/uniform/seed1"};
+    vg_setting settings[] = {{"bf16", asked}, {0}};
+    vg_device_options options = {.threads = 1, .bind = VG_BIND_NONE, .settings = settings};
+    vg_lowering how = {.exact_piece = 0};
+    char said[64], wanted[64];
+    memcpy(run.on, device, sizeof run.on);
+    run_try(&run, "parse", vg_case_parse(run.name, &run.model));
+    run_try(&run, "lower", vg_lower(&run.model, &how, &run.program));
+    run_open(&run, &options);
+    assert_ptr_equal(run.device->bf16, expected);
+    vg_status status = run.driver->load(run.device, &run.model, run.program, &run.exec);
+    if (!expected) {
+        snprintf(wanted, sizeof wanted, "bf16: %s", own.amx_absent);
+        assert_int_equal(status, VG_UNSUPPORTED);
+        assert_string_equal(vg_reason(), wanted);
+    } else {
+        snprintf(wanted, sizeof wanted, "bf16=%s scan=units", expected->name);
+        run_try(&run, "load", status);
+        run_try(&run, "choice", run.driver->choice(run.exec, said, sizeof said));
+        assert_string_equal(said, wanted);
+    }
+    run_free(&run);
+}
+
+static void test_choice(void **unused)
+{
+    (void)unused;
+    run_opened = NULL;
+    check_choice("auto", own.amx ? own.amx : own.bf16);
+    check_choice("amx", own.amx);
+    check_choice("vdpbf16ps", own.bf16);
+}
+
+/* --list says by what, and why not by AMX. */
+static void test_note(void **unused)
+{
+    (void)unused;
+    vg_found_device *found;
+    size_t count, seen = 0;
+    assert_int_equal(vg_devices_find(&found, &count), VG_OK);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(found[i].info.name, device) == 0) {
+            const char *note = found[i].info.note;
+            assert_non_null(strstr(note, "bf16 by "));
+            assert_true(own.amx || strstr(note, own.amx_absent));
+            seen++;
+        } else if (strncmp(found[i].info.name, "cpu.", 4) == 0) {
+            assert_string_equal(found[i].info.note, "");
+        }
+    assert_int_equal(seen, 1);
+    free(found);
+}
+
+static int test_table(const char *name, const vg_bf16_kernels *kernels)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_oracle),
@@ -151,14 +241,35 @@ int main(void)
         cmocka_unit_test(test_flushing),
         cmocka_unit_test(test_peak),
     };
+    table = kernels;
+    run_opened = table_set;
+    print_message("%s\n", name);
+    return kernels ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest choice_tests[] = {cmocka_unit_test(test_choice),
+                                              cmocka_unit_test(test_note)};
     vg_isa isa[VG_ISA_COUNT];
     vg_isa_list(isa);
     for (size_t i = 0; i < VG_ISA_COUNT; i++)
         if (!isa[i].absent[0] && isa[i].bf16)
-            snprintf(device, sizeof device, "cpu.%s", isa[i].name);
-    if (!device[0]) {
+            own = isa[i];
+    if (!own.name) {
         printf("skipped: no CPU device computes in bf16 here\n");
         return 77;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(device, sizeof device, "cpu.%s", own.name);
+    int failed = cmocka_run_group_tests(choice_tests, NULL, NULL);
+    failed += test_table("vdpbf16ps", own.bf16);
+    failed += test_table("AMX", own.amx);
+#if defined(__x86_64__)
+    failed += test_table("AMX in plain C", &emulated);
+    if (tiles_configurations == 0) {
+        printf("no thread ever configured tiles\n");
+        failed++;
+    }
+#endif
+    return failed;
 }

@@ -63,6 +63,29 @@ static void test_bf16(void **state)
     assert_non_null(strstr(vg_features_no_bf16(&whole, "avx2"), "cpu.avx512"));
 }
 
+/* AMX takes the processor, the system's saving of its registers, and the system's leave. */
+static void test_amx(void **state)
+{
+    (void)state;
+    vg_features f = {AVX512_MACHINE, .avx512bf16 = true};
+    f.xcr0 = 0x600e7;
+    f.tiles_permitted = true;
+    assert_string_equal(vg_features_no_amx(&f), "the processor has no AMX-BF16");
+    f.amx_bf16 = true;
+    assert_string_equal(vg_features_no_amx(&f), "the processor has no AMX-BF16");
+    f.amx_tile = true;
+    assert_null(vg_features_no_amx(&f));
+    f.tiles_permitted = false;
+    assert_non_null(strstr(vg_features_no_amx(&f), "does not permit AMX tiles"));
+    f.tiles_permitted = true;
+    for (unsigned bit = 17; bit <= 18; bit++) {
+        f.xcr0 = 0x600e7 & ~(UINT64_C(1) << bit);
+        assert_non_null(strstr(vg_features_no_amx(&f), "does not save the AMX tiles"));
+    }
+    f = vg_features_read();
+    assert_true(!f.tiles_permitted || f.amx_tile);
+}
+
 /* Usable tables are linked and say the name they stand under; the best is the last of them. */
 static void test_this_machine(void **state)
 {
@@ -80,6 +103,8 @@ static void test_this_machine(void **state)
         assert_string_equal(last->name, isa[i].name);
         assert_true(last->gemm->lanes == last->lanes);
         assert_true(!isa[i].bf16 == (isa[i].bf16_absent != NULL));
+        assert_true(!isa[i].amx == (isa[i].amx_absent != NULL));
+        assert_true(isa[i].bf16 || !isa[i].amx);
     }
     assert_ptr_equal(vg_isa_best(), last);
 #if defined(__x86_64__)
@@ -97,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judgement),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_amx),
         cmocka_unit_test(test_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,12 @@ static inline vg_bf16 vg_bf16_of(double value)
 /* Matrices as in kernels.h. The conversion to bf16 rounds to nearest even; it and the products take
  * subnormal numbers for zero and return none, whatever the thread's mode is. */
 typedef struct vg_bf16_kernels {
+    const char *name;            /* of what multiplies: "vdpbf16ps" "amx" */
     const vg_gemm_kernels *gemm; /* of pairs: its floats are pairs, but for C */
+    bool along;                  /* its tiles are slow where A's rows do not lie along K */
+    /* Before a thread's first tile and after its last; null: nothing to do. */
+    void (*enter)(void);
+    void (*leave)(void);
     /* `rounds` rounds of independent products of pairs in registers; returns the FLOP done. */
     double (*dot_burst)(uint64_t rounds, float *sink);
     void (*widen)(size_t rows, size_t cols, const vg_bf16 *from, size_t from_row, float *to,
@@ -50,6 +55,7 @@ typedef struct vg_bf16_kernels {
 } vg_bf16_kernels;
 
 extern const vg_bf16_kernels vg_bf16_kernels_avx512;
+extern const vg_bf16_kernels vg_bf16_kernels_amx;
 
 extern const vg_ops vg_bf16_ops;
 

@@ -106,6 +106,7 @@ static void pair_rows(size_t rows, size_t cols, const vg_bf16 *from, size_t from
 }
 
 const vg_bf16_kernels vg_bf16_kernels_avx512 = {
+    .name = "vdpbf16ps",
     .gemm = &gemm_kernels,
     .dot_burst = dot_burst,
     .widen = widen,

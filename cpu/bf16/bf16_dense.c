@@ -325,6 +325,8 @@ void vg_bf16_dense_bwd_data(const vg_job *job)
 typedef struct weights {
     const vg_job *job;
     float *x[2], *dz;
+    float *turned; /* dz with its rows along K, `turned_row` from one to the next, or null */
+    size_t turned_row;
 } weights;
 
 static weights weights_begin(const vg_device *device, const vg_op *op, float *memory, size_t *size)
@@ -338,6 +340,10 @@ static weights weights_begin(const vg_device *device, const vg_op *op, float *me
     w.x[0] = take(memory, size, x_floats);
     w.x[1] = take(memory, size, x_floats);
     w.dz = take(memory, size, threads * COLS * pairs);
+    if (device->bf16->along) {
+        w.turned_row = pairs + 16; /* an odd number of cache lines, mostly */
+        w.turned = take(memory, size, threads * COLS * w.turned_row);
+    }
     return w;
 }
 
@@ -362,10 +368,12 @@ static void weights_block(const weights *w, const float *x, size_t row, size_t n
     float sums[COLS] = {0};
     k->pair_rows(n, cols, vg_bf16_at(job->exec, d->dz, row, col), d->dz.ld, w->dz, COLS, sums);
     bias_add(job, sums, col, cols, row == 0);
+    if (w->turned)
+        k->gemm->transpose(w->turned, w->turned_row, w->dz, COLS, pairs, cols);
     vg_product_run(k->gemm,
-                   &(vg_product){.a = w->dz,
-                                 .a_row = 1,
-                                 .a_k = COLS,
+                   &(vg_product){.a = w->turned ? w->turned : w->dz,
+                                 .a_row = w->turned ? w->turned_row : 1,
+                                 .a_k = w->turned ? 1 : COLS,
                                  .b = x,
                                  .b_k = width,
                                  .b_panel = width * pairs,
@@ -389,6 +397,8 @@ void vg_bf16_dense_bwd_weights(const vg_job *job)
     weights w = weights_begin(job->device, job->op, job->scratch, &size);
     w.job = job;
     w.dz += job->thread * COLS * vg_bf16_pairs(least(DEPTH, d->dz.rows));
+    if (w.turned)
+        w.turned += job->thread * COLS * w.turned_row;
     vg_columns_share(k->gemm->lanes, d->dweight.rows, job->thread, job->threads, &col, &end);
     vg_columns_share((uint32_t)width, d->x.cols, job->thread, job->threads, &first, &last);
     for (size_t row = 0; row < d->x.rows; row += DEPTH) {

@@ -16,9 +16,23 @@ static size_t scratch(const vg_device *device, const vg_op *op)
     }
 }
 
+static void enter(const vg_device *device)
+{
+    if (device->bf16->enter)
+        device->bf16->enter();
+}
+
+static void leave(const vg_device *device)
+{
+    if (device->bf16->leave)
+        device->bf16->leave();
+}
+
 const vg_ops vg_bf16_ops = {
     .storage = VG_BF16,
     .flushes = true,
+    .enter = enter,
+    .leave = leave,
     .signals = &vg_bf16_signals,
     .dense_fwd = vg_bf16_dense_fwd,
     .dense_bwd_data = vg_bf16_dense_bwd_data,
