@@ -136,7 +136,7 @@ def growth(rows):
 
 def is_known_cpu(row):
     """Whether KNOWN holds for a row's processor and library."""
-    core = row.peak_gflop_per_s / row.threads
+    core = row.peak_gflop_per_s / max(row.threads, 1)
     return (str(row.peer_implementation).startswith(KNOWN_VERSION) and
             abs(core / KNOWN_CORE_GFLOP_PER_S - 1) <= 0.05)
 

@@ -13,7 +13,6 @@ Exit 0; 1 where a case is slower than --least and that is no chance, or a goal i
 nothing to compare.
 """
 import argparse
-import pathlib
 import sys
 
 import numpy
@@ -21,34 +20,27 @@ import pandas
 from scipy import stats
 
 import goals
+import vgresults
 
 SETTINGS = ["case", "pass", "dtype", "threads", "bind", "denormals"]
+NEEDED = ["interleaved", "implementation", "percent_of_peak", "percent_of_floor", "gflop_per_s", "peak_gflop_per_s"]
 NOT_COMPARED = {"ref", "null"}
 FEWEST = 4  # processes a side: with less the test cannot reach 5 %
 
 
 def load(folders):
-    """All rows of real devices that went well, one frame; raises ValueError."""
-    frames = []
-    for folder in folders:
-        path = pathlib.Path(folder)
-        path = path / "results.csv" if path.is_dir() else path
-        try:
-            frames.append(pandas.read_csv(path, keep_default_na=True, dtype={"throttle": str}))
-        except (OSError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
-            raise ValueError(f"{path}: {error}") from error
-        missing = {*SETTINGS, "verified", "interleaved", "time_s", "implementation",
-                   "gflop_per_s", "peak_gflop_per_s"} - set(frames[-1])
-        if missing:
-            raise ValueError(f"{path}: no column {sorted(missing)[0]}")
-    rows = pandas.concat(frames, ignore_index=True)
-    return rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
+    """All rows of real devices that went well, one frame; threads that are not known are 0. Raises
+    vgresults.Malformed, a ValueError."""
+    rows = pandas.concat([vgresults.read(folder, also=NEEDED).results for folder in folders], ignore_index=True)
+    rows = rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
+    return rows.assign(threads=rows.threads.fillna(0).astype(int))
 
 
 def read(folders):
     """The rows that count and how many do not; raises ValueError where there are none."""
     rows = load(folders)
-    counted = rows[(rows.verified != "no") & (rows.interleaved == 1) & (rows.disturbed == 0)]
+    counted = vgresults.counted(rows)
+    counted = counted[(counted.interleaved == 1) & (counted.disturbed == 0)]
     best = counted.groupby(["dtype", "threads"]).gflop_per_s.transform("max")
     counted = counted[~(counted.peak_gflop_per_s < best)]
     if counted.empty:
@@ -62,16 +54,15 @@ def is_peer(rows):
 
 
 def ours_of(folders):
-    """Verified and undisturbed rows of our devices, a peer beside them or not."""
-    rows = load(folders)
-    return rows[~is_peer(rows) & (rows.verified != "no") & (rows.disturbed == 0)]
+    """Verified rows of our devices, a peer beside them or not."""
+    rows = vgresults.counted(load(folders))
+    return rows[~is_peer(rows)]
 
 
 def samples(rows):
     """A process's median time for each setting and device, with our percentages."""
-    keys = SETTINGS + ["device", "implementation", "run_id", "process"]
     columns = ["time_s", "percent_of_peak", "percent_of_floor", "peak_gflop_per_s"]
-    return rows.groupby(keys, dropna=False, sort=False)[columns].median().reset_index()
+    return vgresults.samples(rows, columns, [*SETTINGS, "device", "implementation"])
 
 
 def compare(rows):

@@ -144,24 +144,27 @@ GRADIENTS = ["run_id", "case", "device", "denormals", "tensor", "layer", "step",
 DECAY = ["run_id", "case", "device", "denormals", "direction", "layer", "predicted_rate"]
 
 
-def read(source, any_schema=False):
-    """All runs of a source. Malformed where one is, Empty where there is none."""
+def read(source, any_schema=False, also=()):
+    """All runs of a source; columns of results.csv in `also` must be there too. Malformed where one is, Empty where
+    there is none."""
     source = pathlib.Path(source)
     if source.is_dir():
         files = sorted(source.rglob("results.csv"))
         if not files:
             raise Empty(f"{source}: no results.csv in or below it")
+    elif source.is_file() and source.suffix != ".csv":
+        raise Malformed(f"{source}: neither a folder nor a CSV file")
     else:
         files = [source]
-    frames = {"results": [], "gradients": [], "decay": []}
+    needed = {"results": [*RESULTS, *also], "gradients": GRADIENTS, "decay": DECAY}
+    frames = {name: [] for name in needed}
     for path in files:
-        frames["results"].append(read_csv(path, RESULTS, any_schema))
+        frames["results"].append(read_csv(path, needed["results"], any_schema))
         if not source.is_dir():
             continue
-        for name, needed in (("gradients", GRADIENTS), ("decay", DECAY)):
+        for name in ("gradients", "decay"):
             if (beside := path.with_name(f"{name}.csv")).exists():
-                frames[name].append(read_csv(beside, needed, any_schema))
-    needed = {"results": RESULTS, "gradients": GRADIENTS, "decay": DECAY}
+                frames[name].append(read_csv(beside, needed[name], any_schema))
     joined = {name: pandas.concat(parts, ignore_index=True) if parts
               else pandas.DataFrame(columns=["path", "line", *needed[name]])
               for name, parts in frames.items()}

@@ -7,29 +7,22 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scripts"))
-try:
-    import goals
-    import ratios
-except ImportError as error:
-    print(f"skipped: {error}")
-    sys.exit(77)
+from made_results import HEADERS, ROW
 
-COLUMNS = ["run_id", "case", "status", "verified", "device", "implementation", "dtype", "threads", "bind",
-           "denormals", "pass", "process", "repetition", "interleaved", "time_s", "percent_of_peak",
-           "percent_of_floor", "throttle", "disturbed", "gflop_per_s", "peak_gflop_per_s"]
+import goals
+import ratios
+
+COLUMNS = [*HEADERS["results"], *ratios.NEEDED]
 
 
 def rows(device, implementation, times, **changed):
     """A row for each process and three repetitions, the middle one at the process's time."""
     for process, time in enumerate(times):
         for repetition, factor in enumerate((0.5, 1, 9)):
-            yield {"run_id": "r", "case": "lstm/d1", "status": "ok", "verified": "full", "device": device,
-                   "implementation": implementation, "dtype": "fp32", "threads": 1, "bind": "core",
-                   "denormals": "keep", "pass": "train", "process": process, "repetition": repetition,
-                   "interleaved": 1, "time_s": time * factor, "percent_of_peak": 50,
-                   "percent_of_floor": 60, "throttle": "", "disturbed": 0, "gflop_per_s": 60,
-                   "peak_gflop_per_s": 120, **changed}
+            yield {**ROW, "case": "lstm/d1", "device": device, "implementation": implementation, "threads": 1,
+                   "process": process, "repetition": repetition, "interleaved": 1, "time_s": time * factor,
+                   "percent_of_peak": 50, "percent_of_floor": 60, "gflop_per_s": 60, "peak_gflop_per_s": 120,
+                   **changed}
 
 
 def call(*arguments):
@@ -87,14 +80,14 @@ class Ratios(unittest.TestCase):
     def test_what_does_not_count(self):
         good = ours(TIMES) + peer([2 * t for t in TIMES])
         for change in ({"verified": "no"}, {"interleaved": 0}, {"disturbed": 1}, {"status": "mismatch"}):
-            code, out, _ = run(good + peer([100] * 9, **change))
+            code, out, _ = run(good + peer([100] * 9, run_id="another", **change))
             self.assertTrue(code == 0 and " 2.000 " in out, (change, out))
             code, _, errors = run(ours(TIMES) + peer(TIMES, **change))
             self.assertTrue(code == 2 and errors.startswith("ratios.py: no case"), (change, errors))
 
     def test_a_peak_below_a_rate_that_was_seen_counts_nothing(self):
         table = ours(TIMES) + peer([2 * t for t in TIMES])
-        table += peer([100] * 9, peak_gflop_per_s=59) + peer(TIMES, threads=2, gflop_per_s=500)
+        table += peer([100] * 9, run_id="another", peak_gflop_per_s=59) + peer(TIMES, threads=2, gflop_per_s=500)
         code, out, _ = run(table)
         self.assertTrue(code == 0 and " 2.000 " in out, out)
         self.assertIn("\n42 rows left out", out)
@@ -110,6 +103,17 @@ class Ratios(unittest.TestCase):
         self.assertTrue(code == 2 and errors.count("\n") == 1, errors)
         code, _, errors = call("/nowhere")
         self.assertTrue(code == 2 and errors.count("\n") == 1, errors)
+
+    def test_a_run_below_the_folder_counts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "run").mkdir()
+            write(pathlib.Path(folder) / "run", ours(TIMES) + peer(TIMES))
+            self.assertEqual(call(folder)[0], 0)
+
+    def test_a_malformed_number_is_named(self):
+        code, _, errors = run(ours(TIMES) + peer(TIMES, percent_of_peak="fast"))
+        self.assertEqual(code, 2)
+        self.assertRegex(errors, "^ratios.py: .*results.csv: line 17, column [0-9]+: percent_of_peak: 'fast' is not a number\n$")
 
 
 def whole_grid(ratio=3, **of_case):
