@@ -8,7 +8,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "report"
 OTHER, FAILURES = FIXTURES / "other", FIXTURES / "failures"
-QUICK = ["--repetitions=2", "--min-time=1ms", "--warmup=1ms", "--quiet"]
+# One thread, for a machine whose processors are not this test's alone: a second would be waited for.
+QUICK = ["--repetitions=2", "--min-time=1ms", "--warmup=1ms", "--threads=1", "--timeout=600s", "--quiet"]
 SWEEPS = {"depth": ["--model=stack", "--activation=sigmoid,relu", "--depth=2,16", "--width=8", "--batch=4",
                     "--init=xavier"],
           "remedies": ["--model=stack", "--activation=sigmoid", "--depth=16", "--width=8", "--batch=4",

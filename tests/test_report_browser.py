@@ -266,6 +266,7 @@ class Page(unittest.TestCase):
         self.look(WIDE, dark=True, media="print")
         self.assertEqual(self.js("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.assertEqual(self.js("getComputedStyle(document.querySelector('#filters')).display"), "none")
+        self.assertEqual(self.js("getComputedStyle(document.querySelector('#cases th'), '::before').content"), '"case"')
 
     def test_saved_picture_stands_alone(self):
         self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(self.folder)})

@@ -128,9 +128,12 @@ function figure(grid, {title, caption = "", spec, columns, rows}) {
   });
 }
 
-/* An axis of names; where there is little room, in two lines. */
-const SPLIT =
-    "indexof(datum.label, ' ') < 0 ? datum.label : [slice(datum.label, 0, indexof(datum.label, ' ')), slice(datum.label, indexof(datum.label, ' ') + 1)]";
+/* An axis of names; where there is little room in two lines, at " · " or else at the first space. */
+function splitAt(mark, otherwise) {
+  const at = `indexof(datum.label, '${mark}')`;
+  return `${at} < 0 ? ${otherwise} : [slice(datum.label, 0, ${at}), slice(datum.label, ${at} + ${mark.length})]`;
+}
+const SPLIT = splitAt(" · ", `(${splitAt(" ", "datum.label")})`);
 const nameAxis = () => (
     {labelLimit: narrow() ? 140 : 420, ...(narrow() ? {labelExpr: SPLIT} : {}), ticks: false, domain: false});
 const tooltip = fields => fields.map(([field, title]) => ({field, title, type: "nominal"}));

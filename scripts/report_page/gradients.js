@@ -163,11 +163,12 @@ const CURVE_COLUMNS = [
 /* Of the curves that a view may show: those of one device; of a net of several layers the top layer over
  * time; of a sweep over the length the longest of each. */
 function chosen(curves, direction, settings) {
-  const devices =
-      [...groupBy(curves, curve => curve.device)]
-          .sort(([a, x], [b, y]) =>
-                    CHECKING.has(a.split(" ")[0]) - CHECKING.has(b.split(" ")[0]) || y.length - x.length)
-          .map(([name]) => name);
+  const networks = list => unique(list.map(curve => curve.kind)).length;
+  const devices = [...groupBy(curves, curve => curve.device)]
+                      .sort(([a, x], [b, y]) =>
+                                CHECKING.has(a.split(" ")[0]) - CHECKING.has(b.split(" ")[0]) ||
+                                networks(y) - networks(x) || y.length - x.length)
+                      .map(([name]) => name);
   const device = devices.includes(settings.device) ? settings.device : devices[0];
   let out = curves.filter(curve => curve.device === device);
   if (direction === "time") {

@@ -18,7 +18,8 @@ PROGRAM = ["core.js", "charts.js", "gradients.js", "verdicts.js", "remedies.js",
 VEGA_LITE = "6.4"
 MOST_BYTES = 6_000_000
 POINT_BYTES = 22  # of a curve's point as JSON: x and three readings
-FACTS = ["cpu model", "gpu", "memory gib", "kernel", "hypervisor", "governor", "compiler", "flags", "commit"]
+FACTS = ["cpu model", "gpus", "memory GiB", "kernel", "hypervisor", "governor", "gpu.driver", "compiler", "flags",
+         "commit"]
 # log10 of the smallest normal and subnormal number of each dtype.
 LIMITS = {"fp32": (-126, -149), "tf32": (-126, -149), "bf16": (-126, -133), "fp64": (-1022, -1074)}
 NEEDED = ["hardware_id", "implementation", "algorithm", "memory_bytes", "peak_gflop_per_s", "peak_gb_per_s", "flop",
@@ -37,12 +38,9 @@ def read(folders):
     twice counts once."""
     frames, runs, seen = {"results": [], "gradients": [], "decay": []}, [], set()
     for folder in folders:
-        source = vgresults.read(folder)
+        source = vgresults.read(folder, also=NEEDED)
         if source.results.empty:
             raise Unusable(f"{folder}: no rows in results.csv")
-        missing = [name for name in NEEDED if name not in source.results]
-        if missing:
-            raise Unusable(f"{source.results.path.iloc[0]}: line 1, column 1: no column {missing[0]}")
         for run_id, rows in source.results.groupby("run_id", sort=False):
             if run_id in seen:
                 continue
@@ -66,17 +64,23 @@ def read(folders):
 def about(run_id, rows, environment):
     path = pathlib.Path(rows.path.iloc[0]).resolve()
     lines = {key: value for key, value in tables.flat(environment)}
-    short = [[name, lines[key]] for name in FACTS for key in lines if key.split(" · ")[-1] == name][:len(FACTS)]
+    short = [[name, lines[key]] for name in FACTS for key in lines if key.split(" · ")[-1] == name.lower()]
     return {"name": path.parent.name, "run_id": run_id, "time": rows.time_utc.iloc[0],
-            "hardware_id": rows.hardware_id.iloc[0], "build_id": rows.build_id.iloc[0], "facts": short,
+            "commit": str(lines.get("build · commit", ""))[:7],
+            "hardware_id": rows.hardware_id.iloc[0], "build_id": rows.build_id.iloc[0], "facts": short[:len(FACTS)],
             "environment": [[key, str(value)] for key, value in lines.items()], "roofs": tables.roofs(environment)}
 
 
 def subject(runs, frames):
     """Of what this is the report: devices and when."""
     results = frames["results"]
-    names = results.device_name[~results.plain_device.isin(summary.NOT_COMPARED)] if "device_name" in results else []
-    machines = [name for name in dict.fromkeys(names) if name]
+    machines = []
+    if "device_name" in results:
+        rows = results[~results.plain_device.isin(summary.NOT_COMPARED)]
+        rows = rows[["plain_device", "device_name"]].drop_duplicates()
+        # cpu.avx512 calls its processor "AMD EPYC, avx512".
+        names = [row.device_name.removesuffix(f", {row.plain_device.partition('.')[2]}") for row in rows.itertuples()]
+        machines = [name for name in dict.fromkeys(names) if name]
     first, last = min(run["time"] for run in runs), max(run["time"] for run in runs)
     times = first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
     kinds = summary.counted(results.case.nunique(), "case")

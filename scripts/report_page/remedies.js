@@ -1,4 +1,10 @@
 /* Remedies, as small multiples. */
+/* "+31" of a ratio of 1.31. */
+function percentMore(ratio) {
+  const percent = Math.round(100 * (ratio - 1));
+  return (percent < 0 ? "−" : "+") + text(Math.abs(percent));
+}
+
 /* The same network with another initialiser, residual, clip or forget bias. */
 function remedySection(keep) {
   const base = curve => [curve.kind, `d${curve.depth}`, `w${curve.width}`, `b${curve.batch}`,
@@ -26,9 +32,7 @@ function remedySection(keep) {
     const pass = PASSES.find(p => ordered.every(curve => finite(times.get(curve)?.[`${p}_time`])));
     const cost = curve => pass && curve !== ordered[0] ?
         ` (${pass} ${
-            text(100 * (times.get(curve)[`${pass}_time`] / times.get(ordered[0])[`${pass}_time`] - 1), 2)
-                .replace("-", "−")
-                .replace(/^(?!−)/, "+")} %)` :
+            percentMore(times.get(curve)[`${pass}_time`] / times.get(ordered[0])[`${pass}_time`])} %)` :
         "";
     const word = labels(ordered, ["init"], ["kind"]);
     const {values, spec} =

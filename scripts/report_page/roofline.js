@@ -1,9 +1,25 @@
 /* The roofline: work for each byte against speed, under the measured peaks. */
+const ROOF_HEIGHT = 300, LINE_HEIGHT = 15;  // pixels
+
 /* A device's roofs at one number of threads: its compute peak, and the bandwidths of what it measured. */
 function roofs(row) {
   const {compute, levels} = DATA.runs[row.run].roofs[row.plain_device] ?? {};
   const same = Math.abs(Math.log(compute / row.peak_gflop)) < .3;  // or it was measured on other threads
   return same && levels.length ? levels : finite(row.peak_gb) ? [["memory", row.peak_gb]] : [];
+}
+
+/* What stands at the left end of each slope; slopes with no room for words between them share one. */
+function roofNames(slopes, low, least, top) {
+  const out = [];
+  for (const [level, gb] of slopes) {
+    const word = `${level} ${text(gb, 3)} GB/s`, last = out[out.length - 1];
+    const apart = last ? ROOF_HEIGHT * Math.log(last.gb / gb) / Math.log(top / least) : Infinity;
+    if (apart < LINE_HEIGHT)
+      Object.assign(last, {text: `${last.text.replace(/ GB\/s$/, "")}, ${word}`, gb});
+    else
+      out.push({text: word, x: Math.max(low, least / gb), y: Math.max(least, gb * low), gb});
+  }
+  return out;
 }
 
 function roofSection(keep) {
@@ -17,6 +33,7 @@ function roofSection(keep) {
                                      `, ${row.threads === 1 ? "1 thread" : `${row.threads} threads`}` :
                                                               ""                         }`)];
   if (!groups.length) return;
+  groups.sort(([, a], [, b]) => b.length - a.length);
   const grid = part(
       "roofline", "Roofline",
       `Work for each byte that a ${
@@ -37,15 +54,12 @@ function roofSection(keep) {
     const top = Math.max(...mine.map(row => row.peak_gflop)), slopes = roofs(mine[0]);
     const low = Math.min(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) / 2,
           high = Math.max(...values.map(value => value.x), ...slopes.map(([, gb]) => top / gb)) * 2;
-    const least = Math.min(top / 30, ...values.map(value => value.y / 2));
+    const least = Math.min(top / 10, ...values.map(value => value.y / 2));
+    const highest = top * 1.6, decades = (from, to) => Math.log10(to / from);
     const lines =
         slopes.flatMap(([level, gb]) => [{level, x: Math.max(low, least / gb), y: Math.max(least, gb * low)},
                                          {level, x: top / gb, y: top}]);
-    const names = slopes.map(([level, gb]) => ({
-                               text: `${level} ${text(gb, 3)} GB/s`,
-                               x: Math.max(low, least / gb),
-                               y: Math.max(least, gb * low)
-                             }));
+    const names = roofNames(slopes, low, least, highest);
     const x = {
       field: "x",
       type: "quantitative",
@@ -57,8 +71,8 @@ function roofSection(keep) {
       field: "y",
       type: "quantitative",
       title: "GFLOP/s",
-      scale: {type: "log", nice: false, domain: [least, top * 1.6]},
-      axis: {format: "~g", values: ticks(least, top * 1.6)}
+      scale: {type: "log", nice: false, domain: [least, highest]},
+      axis: {format: "~g", values: ticks(least, highest)}
     };
     const roof = {x, y, color: null};
     figure(grid, {
@@ -72,7 +86,7 @@ function roofSection(keep) {
       ],
       rows: values,
       spec: {
-        height: 300,
+        height: ROOF_HEIGHT,
         data: {values},
         encoding: {x, y},
         layer: [
@@ -102,7 +116,9 @@ function roofSection(keep) {
               dy: -3,
               fontSize: 10.5,
               color: "var(--soft)",
-              angle: -35,
+              angle: {  // of a slope of 1
+                expr: `-atan2(height / ${decades(least, highest)}, width / ${decades(low, high)}) * 180 / PI`
+              },
               baseline: "bottom"
             },
             encoding: {...roof, text: {field: "text"}}

@@ -47,7 +47,6 @@ function speedSection(keep) {
   const usable = timed(keep, SPEED.pass).filter(row => !CHECKING.has(row.plain_device));
   const axes = Object.keys(AXES).filter(axis => [...groupBy(usable, row => restOf(row, axis)).values()].some(
                                             group => unique(group.map(row => row[axis])).length > 1));
-  if (!axes.length && PASSES.length === 0) return;
   if (!axes.length) return;
   const holder = part("speed", "Throughput",
                       "The median of all repetitions; bars span the fastest and the slowest.", "");
@@ -134,14 +133,16 @@ function axisFigure(grid, kind, axis, rows) {
     ["case", "case"], ["series", "device"], ["value", metric.title], ["range", "slowest to fastest"],
     ["ms", `ms (${pass})`], ["repeat", "repeat with"]
   ]);
-  const caption = ends.length > 1 ? `Solid ${name(ends[0])}, dashed ${name(ends[1])}` : name(ends[0]);
+  const drawn = unique(values.map(value => value.series)).sort();
+  const sizes = ends.length > 1 ? `Solid ${name(ends[0])}, dashed ${name(ends[1])}` : name(ends[0]);
   const dash =
       {field: "place", type: "ordinal", scale: {domain: [0, 1], range: [[1, 0], [4, 3]]}, legend: null};
   figure(grid, {
     title: kind,
-    caption: [caption, rests.length > ends.length ? `${ends.length} of ${rests.length} sweeps` : ""]
-                 .filter(Boolean)
-                 .join("; "),
+    caption: (drawn.length === 1 ? `On ${drawn[0]}. ` : "") +
+        [sizes, rests.length > ends.length ? `${ends.length} of ${rests.length} sweeps` : ""]
+            .filter(Boolean)
+            .join("; "),
     columns: [
       {key: "case", title: "case", kind: "case"}, {key: "series", title: "device"},
       {key: "x", title: AXES[axis], kind: "number"}, {key: "y", title: metric.title, kind: "number"},
@@ -151,7 +152,7 @@ function axisFigure(grid, kind, axis, rows) {
     spec: {
       height: 220,
       data: {values},
-      encoding: {x, y, color: colourOf(unique(values.map(value => value.series)).sort(), {}, DEVICES)},
+      encoding: {x, y, color: colourOf(drawn, {}, DEVICES)},
       layer: [
         {mark: {type: "line", strokeWidth: 2}, encoding: {detail: {field: "group"}, strokeDash: dash}}, {
           mark: {type: "rule", strokeWidth: 1.5, tooltip: null},
@@ -160,6 +161,17 @@ function axisFigure(grid, kind, axis, rows) {
         {mark: {type: "point", filled: true, size: 50, opacity: 1}, encoding: {tooltip: hint}}
       ]
     }
+  });
+}
+
+/* The device that others are best set beside: of those that share most cases with them the slowest. */
+function referenceOf(names, shared, pass) {
+  const time = (group, name) => group.find(row => row.device === name)?.[`${pass}_time`];
+  const ran = name => shared.filter(group => time(group, name)).length;
+  const most = Math.max(...names.map(ran));
+  return names.filter(name => ran(name) === most).reduce((a, b) => {
+    const both = shared.filter(group => time(group, a) && time(group, b));
+    return both.length && geometric(both.map(group => time(group, b) / time(group, a))) > 1 ? b : a;
   });
 }
 
@@ -179,13 +191,9 @@ function deviceSection(keep) {
   const bar = make("div", {class: "bar"});
   grid.before(bar);
   const names = unique(shared.flat().map(row => row.device)).sort();
-  const slowest = names.reduce((a, b) => {
-    const both = shared.filter(group => [a, b].every(name => group.some(row => row.device === name)));
-    const time = (group, name) => group.find(row => row.device === name)[`${pass}_time`];
-    return both.length && geometric(both.map(group => time(group, b) / time(group, a))) > 1 ? b : a;
-  });
+  const first = referenceOf(names, shared, pass);
   const show = () => {
-    const reference = names.includes(SPEED.reference) ? SPEED.reference : slowest;
+    const reference = names.includes(SPEED.reference) ? SPEED.reference : first;
     bar.replaceChildren(choice("Reference", names.map(name => [name, name]), reference, value => {
       SPEED.reference = value;
       show();
@@ -206,31 +214,33 @@ function deviceSection(keep) {
                                 repeat: command(row)
                               }));
     });
+    const others = unique(values.map(value => value.series)).sort();
     const means = [...groupBy(values, value => `${value.kind} ${value.series}`).values()].map(group => {
-      const ratio = geometric(group.map(value => value.ratio));
+      const ratios = group.map(value => value.ratio), ratio = geometric(ratios);
       return {
         series: group[0].series,
         kind: group[0].kind,
         ratio,
+        best: Math.max(...ratios),
         count: group.length,
         label: `${ratio.toFixed(2)} ×`
       };
     });
     const y = {field: "kind", type: "nominal", title: null, axis: nameAxis()};
-    const offset = {field: "series", type: "nominal", sort: unique(values.map(value => value.series)).sort()};
-    const x = {
-      field: "ratio",
+    const offset = {field: "series", type: "nominal", sort: others};
+    const x = field => ({
+      field,
       type: "quantitative",
       title: `times as fast as ${reference}`,
-      scale: {type: "log", base: 2, nice: false, padding: 18},
+      scale: {type: "log", base: 2, nice: false, padding: 44},  // the labels stand in it
       axis: {
         format: "~g",
         tickCount: 6,
         values: [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
       }
-    };
+    });
     figure(grid, {
-      title: `${names.filter(name => name !== reference).join(", ")} beside ${reference}`,
+      title: `${others.join(", ")} beside ${reference}`,
       columns: [
         {key: "case", title: "case", kind: "case"}, {key: "series", title: "device"},
         {key: "ms", title: "ms", kind: "number"},
@@ -241,24 +251,23 @@ function deviceSection(keep) {
       spec: {
         height: 70 +
             unique(values.map(value => value.kind)).length *
-                (names.length > 2 ? 22 * (names.length - 1) : 34),
+                (others.length > 1 ? 22 * others.length : 34),
         data: {values},
         encoding: {
-          x,
           y,
           yOffset: offset,
-          color: colourOf(unique(values.map(value => value.series)).sort(),
-                          {symbolType: "circle", columns: narrow() ? 1 : 4}, DEVICES)
+          color: colourOf(others, {symbolType: "circle", columns: narrow() ? 1 : 4}, DEVICES)
         },
         layer: [
           {
             data: {values: [{ratio: 1}]},
             mark: {type: "rule", strokeDash: [4, 3]},
-            encoding: {y: null, yOffset: null, color: null}
+            encoding: {x: x("ratio"), y: null, yOffset: null, color: null}
           },
           {
             mark: {type: "tick", thickness: 2, opacity: .55},
             encoding: {
+              x: x("ratio"),
               tooltip: tooltip([
                 ["case", "case"], ["series", "device"], ["times", `times ${reference}`], ["ms", "ms"],
                 ["reference", `${reference} ms`], ["repeat", "repeat with"]
@@ -269,6 +278,7 @@ function deviceSection(keep) {
             data: {values: means},
             mark: {type: "point", filled: true, size: 110, opacity: 1},
             encoding: {
+              x: x("ratio"),
               tooltip: tooltip([
                 ["kind", "network"], ["series", "device"], ["label", "geometric mean"], ["count", "cases"]
               ])
@@ -276,8 +286,8 @@ function deviceSection(keep) {
           },
           {
             data: {values: means},
-            mark: {type: "text", align: "left", dx: 9, dy: -9, fontSize: 11, tooltip: null},
-            encoding: {text: {field: "label"}, color: null}
+            mark: {type: "text", align: "left", dx: 10, fontSize: 11, tooltip: null},
+            encoding: {x: x("best"), text: {field: "label"}, color: null}
           }
         ]
       }

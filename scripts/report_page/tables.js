@@ -1,7 +1,13 @@
 /* Tables that sort by their headers, and the sections that are tables. */
 const PAGE_ROWS = 50;
+const SETTINGS_COLUMNS = ["threads", "bind", "denormals"];
+/* What tells rows of one case and device apart, where it varies. */
+const settingColumns = rows =>
+    SETTINGS_COLUMNS.filter(key => unique(rows.map(row => row[key])).length > 1)
+        .map(key => ({key, title: key, kind: key === "threads" ? "number" : "text"}));
 const CELL = {
   text: (row, column) => [text(row[column.key])],
+  name: (row, column) => [row[column.key]],
   case: (row, column) => [make(
       "code", {},
       ...String(row[column.key]).split("/").flatMap((part, i) => i ? ["/", make("wbr"), part] : [part]))],
@@ -31,6 +37,8 @@ const CELL = {
     return [button];
   },
 };
+
+const cellClass = column => ["number", "case", "name", "repeat"].includes(column.kind) ? column.kind : null;
 
 /* From disk the clipboard may be closed to a page: then the text is selected, to be copied by hand. */
 async function copy(words) {
@@ -73,13 +81,13 @@ function sortable(columns, rows, {caption}) {
         row => make(
             "tr", {},
             ...columns.map(
-                column => make("td", {class: ["number", "case"].includes(column.kind) ? column.kind : null},
+                column => make("td", {class: cellClass(column)},
                                ...CELL[column.kind ?? "text"](row, column))))));
     more.hidden = ordered.length <= shown;
     more.textContent = `Show more (${shown.toLocaleString("en")} of ${ordered.length.toLocaleString("en")})`;
   };
   const headers = columns.map(column => {
-    const header = make("th", {scope: "col", class: column.kind === "number" ? "number" : null});
+    const header = make("th", {scope: "col", "data-title": column.title, class: cellClass(column)});
     header.append(column.kind === "repeat" ?
                       column.title :
                       make("button", {
@@ -130,10 +138,10 @@ function caseSection(keep) {
       floor: pass ? row[`${pass}_floor`] : null
     };
   });
-  const several = key => unique(rows.map(row => row[key])).length > 1;
   const columns =
       [
-        {key: "case", title: "case", kind: "case"}, {key: "device", title: "device"},
+        {key: "case", title: "case", kind: "case"}, {key: "device", title: "device", kind: "name"},
+        ...settingColumns(rows),
         {key: "status", title: "status", kind: "status"},
         {key: "verdict", title: "gradient", kind: "verdict"},
         {key: "left", title: "left at the far end", kind: "number", sort: "log10_ratio"}, {
@@ -157,8 +165,6 @@ function caseSection(keep) {
           kind: "number",
           help: "the least time that compute and cache bandwidth allow, over the time taken"
         },
-        ...["threads", "bind", "denormals"].filter(several).map(
-            key => ({key, title: key, kind: key === "threads" ? "number" : "text"})),
         {key: "verified", title: "verified"},
         ...(rows.some(row => row.reason) ? [{key: "reason", title: "reason"}] : []),
         {key: "repeat", title: "repeat", kind: "repeat"}
@@ -184,8 +190,9 @@ function decaySection(keep) {
     ["spectral_radius", "spectral radius"], ["bound_log10_ratio", "log10 bound"]
   ];
   const columns = [
-    {key: "case", title: "case", kind: "case"}, {key: "device", title: "device"},
-    {key: "direction", title: "over"}, {key: "verdict", title: "verdict", kind: "verdict"},
+    {key: "case", title: "case", kind: "case"}, {key: "device", title: "device", kind: "name"},
+    ...settingColumns(rows), {key: "direction", title: "over"},
+    {key: "verdict", title: "verdict", kind: "verdict"},
     ...numbers.map(([key, title, help]) => ({key, title, help, kind: "number"}))
   ].filter(column => rows.some(row => (row[column.key] ?? "") !== ""));
   part(

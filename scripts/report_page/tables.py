@@ -71,16 +71,27 @@ def measurements(results):
     return rows.reset_index()
 
 
+def build_names(runs):
+    """What a device of each run is called where its name alone does not do: by the commit, where one machine
+    ran builds of several; else by the first run of that build and machine."""
+    places = [(run["hardware_id"], run["build_id"]) for run in runs]
+    builds = dict(reversed([*zip(places, runs)]))  # the first run of each
+    commits = {run["commit"] for run in builds.values()}
+    one_machine = len({hardware for hardware, _ in builds}) == 1
+    key = "commit" if one_machine and all(commits) and len(commits) == len(builds) else "name"
+    return [builds[place][key] for place in places]
+
+
 def label_devices(frames, runs):
-    """Devices of one name are told apart by their run where the hardware differs, or where two builds
-    measured the same; `plain_device` is the name that the program knows."""
-    results = frames["results"]
+    """Devices of one name are told apart by their machine where the hardware differs, or by their build
+    where two measured the same; `plain_device` is the name that the program knows."""
+    results, names = frames["results"], build_names(runs)
     machines = results.groupby("device").hardware_id.nunique()
     builds = results.groupby(SETTING, dropna=False).build_id.nunique().groupby("device").max()
     doubled = {*machines[machines > 1].index, *builds[builds > 1].index}
     for frame in frames.values():
         frame["plain_device"] = frame.device
-        frame["device"] = [f"{device} @ {runs[run]['name']}" if device in doubled else device
+        frame["device"] = [f"{device} @ {names[run]}" if device in doubled else device
                            for device, run in zip(frame.device, frame.run)]
 
 

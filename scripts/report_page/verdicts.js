@@ -26,7 +26,7 @@ function verdictSection(keep) {
         ratio: norm(ratio),
         repeat: command(worst),
         short: !finite(ratio)   ? (ratio === "-inf" ? "0" : worst.verdict) :
-            Math.abs(ratio) < 1 ? text(10 ** ratio, 2) :
+            Math.abs(ratio) <= 3 ? text(10 ** ratio, 2) :
                                   `10${superscript(Math.round(ratio))}`,
         rateText: text(worst.rate),
         halfText: text(worst.half_life)
