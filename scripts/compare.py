@@ -28,6 +28,11 @@ import itertools
 import pathlib
 import sys
 
+import vgpackages
+
+if __name__ == "__main__":
+    vgpackages.need("numpy", "pandas", "scipy")
+
 import vgcurves
 import vgexports
 import vgrender

@@ -22,6 +22,11 @@ import shutil
 import sys
 import tempfile
 
+import vgpackages
+
+if __name__ == "__main__":
+    vgpackages.need("numpy", "pandas")
+
 import vgresults
 
 # What makes a row of a file that row, beside its run.

@@ -5,15 +5,20 @@
 
 A ratio is the peer's median time over ours; the sample is a process's median over its repetitions.
 Only rows count that are verified, interleaved and not disturbed, whose measured FMA peak is at least the
-best rate seen on as many threads. `same`: no difference at p < 0.05
-(Mann-Whitney, two-sided; from 4 processes a side on). Then the geometric mean and the worst of each peer, and, of ours, the
-share of the measured peak and of the floor. --goals adds what scripts/goals.py wants of the preset "peers"
-and whether it is met, --growth what it wants of a second folder's long sequences and deep stacks.
+best rate seen on as many threads. `same`: no difference at p < 0.05 (Mann-Whitney, two-sided; from 4
+processes a side on). Then the geometric mean and the worst of each peer, and, of ours, the share of the
+measured peak and of the floor. --goals adds what scripts/goals.py wants of the preset "peers" and whether
+it is met, --growth what it wants of a second folder's long sequences and deep stacks.
 Exit 0; 1 where a case is slower than --least and that is no chance, or a goal is missed; 2 bad usage or
 nothing to compare.
 """
 import argparse
 import sys
+
+import vgpackages
+
+if __name__ == "__main__":
+    vgpackages.need("numpy", "pandas", "scipy")
 
 import numpy
 import pandas

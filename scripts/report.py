@@ -13,6 +13,11 @@ import argparse
 import pathlib
 import sys
 
+import vgpackages
+
+if __name__ == "__main__":
+    vgpackages.need("numpy", "pandas", "scipy", "vl_convert")
+
 import vgresults
 from report_page import page
 

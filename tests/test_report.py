@@ -6,13 +6,14 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import unittest
 import unittest.mock
 
-from report_folders import FAILURES, HOSTILE, OTHER, changed, hostile, run
+from report_folders import FAILURES, HOSTILE, OTHER, ROOT, changed, hostile, run
 
 try:
     import html5lib
@@ -84,6 +85,32 @@ class Page(Folder):
         data = data_of(self.call(OTHER, changed(OTHER, self.folder / "second", same_case)))
         self.assertEqual(texts(data["rows"]["device"]), ["cpu.avx2 @ other", "cpu.avx2 @ second"])
         self.assertEqual(texts(data["rows"]["plain_device"]), ["cpu.avx2"])
+
+    def test_builds_of_one_machine(self):
+        """They are told apart by commit where it is known, and runs of one build are one device."""
+        def renamed(name, commit):
+            def change(_, row):
+                row["run_id"] = name
+                row.update({"build_id": commit} if "build_id" in row else {})
+            folder = changed(OTHER, self.folder / name, change)
+            environment = json.loads((folder / "env.json").read_text())
+            environment["run_id"], environment["build"]["commit"] = name, commit
+            (folder / "env.json").write_text(json.dumps(environment))
+            return folder
+        first, second, third = renamed("one", "aaaaaaaaaaaa"), renamed("two", "bbbbbbbbbbbb"), renamed("three", "bbbbbbbbbbbb")
+        data = data_of(self.call(first, second, third))
+        self.assertEqual(texts(data["rows"]["device"]), ["cpu.avx2 @ aaaaaaa", "cpu.avx2 @ bbbbbbb"])
+        (second / "env.json").unlink()
+        data = data_of(self.call(first, second))
+        self.assertEqual(texts(data["rows"]["device"]), ["cpu.avx2 @ one", "cpu.avx2 @ two"])
+
+    def test_the_subject_names_a_processor_once(self):
+        def variant(_, row):
+            row.update(run_id="scalar", device=row["device"].replace("avx2", "scalar"))
+            if "device_name" in row:
+                row["device_name"] = row["device_name"].replace("avx2", "scalar")
+        text = self.call(OTHER, changed(OTHER, self.folder / "scalar", variant))
+        self.assertIn("<title>vgbench: Another processor. ", text)
 
     def test_a_run_counts_once(self):
         once, twice = data_of(self.call(OTHER)), data_of(self.call(OTHER, OTHER))
@@ -168,6 +195,23 @@ def nul(text, line, column):
     lines = text.split(b"\n")
     lines[line - 1] = lines[line - 1][:column - 1] + b"\0" + lines[line - 1][column:]
     return b"\n".join(lines)
+
+
+class Packages(Folder):
+    def test_missing_ones(self):
+        """Another Python is tried, that of .venv; without it a line says what to do."""
+        scripts = shutil.copytree(ROOT / "scripts", self.folder / "scripts")
+        for name in ("report", "compare", "ratios", "merge"):
+            command = [sys.executable, "-S", scripts / f"{name}.py", "folder"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+            self.assertIn(f"{name}.py: no Python package numpy", done.stderr)
+        python = self.folder / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text("#!/bin/sh\necho \"$@\"\n")
+        python.chmod(0o755)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.stdout, f"{scripts / 'merge.py'} folder\n")
 
 
 class Thinning(unittest.TestCase):
