@@ -28,8 +28,8 @@ static vg_status op_scratch(vg_device *device, const vg_program *program, const 
     if (is_dense(op)) {
         *out = vg_dense_scratch(op);
     } else if (is_scan(op)) {
-        VG_TRY(vg_scan_pick(device, op, program->storage, &regime));
-        *out = regime->scratch(device, op, program->storage);
+        VG_TRY(vg_scan_pick(device, op, program->model.dtype, &regime));
+        *out = regime->scratch(device, op, program->model.dtype);
     } else {
         *out = vg_signal_scratch(op);
     }
@@ -42,7 +42,7 @@ static vg_status op_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
         return vg_dense_prepare(exec, op, out);
     if (!is_scan(op))
         return VG_OK;
-    VG_TRY(vg_scan_pick(exec->device, op, exec->program->storage, &out->regime));
+    VG_TRY(vg_scan_pick(exec->device, op, exec->program->model.dtype, &out->regime));
     return out->regime->make ? out->regime->make(exec, op, &out->plan) : VG_OK;
 }
 
@@ -318,7 +318,7 @@ static void scan_words(const vg_exec *exec, vg_op_kind kind, char *out, size_t s
     if (!op)
         return;
     const vg_scan_regime *regime = exec->prepared[op - exec->program->ops].regime;
-    regime->words(exec->device, op, exec->program->storage, words, sizeof words);
+    regime->words(exec->device, op, exec->program->model.dtype, words, sizeof words);
     snprintf(out, size, "%s%s%s", regime->name, words[0] ? " " : "", words);
 }
 

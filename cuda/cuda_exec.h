@@ -61,18 +61,19 @@ static inline vg_window vg_exec_window(const vg_exec *exec, vg_mat m)
     return (vg_window){vg_exec_at(exec, m), m.rows, m.cols, m.ld};
 }
 
-/* A recurrence's regime, one table row each for L, M, S and C; cuda_scan.c picks among them. */
+/* A recurrence's regime, one table row each for L, M, S and C; cuda_scan.c picks among them. dtype:
+ * the model's, fp32, tf32 or bf16. */
 struct vg_scan_regime {
     vg_regime regime;
     const char *name; /* "L" "M" "S" "C" */
     /* Whether it can run this scan on this chip; the reason where it cannot. */
-    vg_status (*fits)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    vg_status (*fits)(const vg_device *device, const vg_op *op, vg_dtype dtype);
     /* Whether the device, asked, would launch it. May be null: it launches what fits. */
-    vg_status (*launches)(vg_device *device, const vg_op *op, vg_dtype storage, bool *out);
+    vg_status (*launches)(vg_device *device, const vg_op *op, vg_dtype dtype, bool *out);
     /* Seconds of the whole scan by its cost model. */
-    double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype dtype);
     /* Bytes of scratch while it runs. */
-    uint64_t (*scratch)(const vg_device *device, const vg_op *op, vg_dtype storage);
+    uint64_t (*scratch)(const vg_device *device, const vg_op *op, vg_dtype dtype);
     /* Makes what issuing needs (products, a plan) and frees it; *plan may stay null. Either may be
      * null: nothing is to be made. */
     vg_status (*make)(vg_exec *exec, const vg_op *op, void **plan);
@@ -82,8 +83,7 @@ struct vg_scan_regime {
     /* Nodes that it adds to a graph. */
     uint64_t (*nodes)(const vg_op *op);
     /* "" or words for the column `algorithm`, "units=8 blocks=64 weights=shared". */
-    void (*words)(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size);
+    void (*words)(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size);
 };
 
 extern const vg_scan_regime vg_scan_l, vg_scan_m, vg_scan_s, vg_scan_c;
@@ -129,7 +129,7 @@ uint64_t vg_signal_nodes(const vg_op *op);
 vg_status vg_signal_issue(const vg_issue *issue);
 
 /* cuda_scan.c: the regime of a scan, as asked for or the cheapest that fits and launches. */
-vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype storage,
+vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype dtype,
                        const vg_scan_regime **out);
 
 /* scan_c.c: [VG_CLUSTER_SIZES], as vg_chip has them; all 0 on chips without clusters. */

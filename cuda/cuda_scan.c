@@ -6,36 +6,36 @@ enum { REGIMES = sizeof regimes / sizeof *regimes };
 
 /* Whether it fits and launches; the reason is set where it does not. */
 static vg_status usable(vg_device *device, const vg_scan_regime *regime, const vg_op *op,
-                        vg_dtype storage, bool *out)
+                        vg_dtype dtype, bool *out)
 {
-    *out = regime->fits(device, op, storage) == VG_OK;
-    return *out && regime->launches ? regime->launches(device, op, storage, out) : VG_OK;
+    *out = regime->fits(device, op, dtype) == VG_OK;
+    return *out && regime->launches ? regime->launches(device, op, dtype, out) : VG_OK;
 }
 
-static vg_status forced(vg_device *device, const vg_op *op, vg_dtype storage,
+static vg_status forced(vg_device *device, const vg_op *op, vg_dtype dtype,
                         const vg_scan_regime **out)
 {
     bool there;
     for (int i = 0; i < REGIMES; i++)
         if (regimes[i]->regime == device->regime) {
-            VG_TRY(usable(device, regimes[i], op, storage, &there));
+            VG_TRY(usable(device, regimes[i], op, dtype, &there));
             *out = regimes[i];
             return there ? VG_OK : VG_UNSUPPORTED;
         }
     VG_FAIL(VG_UNSUPPORTED, "%s: this build has no such regime of a scan", device->name);
 }
 
-vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype storage,
+vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype dtype,
                        const vg_scan_regime **out)
 {
     const vg_scan_regime *best = NULL;
     double least = 0;
     if (device->regime != VG_REGIME_AUTO)
-        return forced(device, op, storage, out);
+        return forced(device, op, dtype, out);
     for (int i = 0; i < REGIMES; i++) {
         bool there;
-        VG_TRY(usable(device, regimes[i], op, storage, &there));
-        const double cost = there ? regimes[i]->cost_s(device, op, storage) : 0;
+        VG_TRY(usable(device, regimes[i], op, dtype, &there));
+        const double cost = there ? regimes[i]->cost_s(device, op, dtype) : 0;
         if (there && (!best || cost < least)) {
             best = regimes[i];
             least = cost;

@@ -23,12 +23,14 @@ extern "C" {
 typedef struct vg_persistent_tiles {
     uint32_t slices;      /* blocks that share the units; the grid is slices × groups of rows */
     uint32_t units, rows; /* of a block; the last slice and group may have fewer */
+    /* Of 8 rows that are multiplied at once on tensor cores (1, 2 or 4); 0: by multiply-add. */
+    uint32_t fragments;
     /* A block's warps: column_warps × depth_warps × row_warps, column_warps running fastest. */
     uint32_t column_warps, depth_warps, row_warps;
-    uint32_t rounds;    /* each of column_warps × the columns of a warp */
-    uint32_t steps;     /* along the depth, each 128 × depth_warps deep */
-    uint32_t held;      /* of which so many have their weights in registers; 0 with rounds > 1 */
-    uint32_t chunk;     /* steps in a stage of the ring, a power of two; 0: there is no ring */
+    uint32_t rounds; /* each of column_warps × the columns of a warp */
+    uint32_t steps;  /* along the depth, each depth_warps × 128 deep (on tensor cores 64 bytes) */
+    uint32_t held;   /* of which so many have their weights in registers; 0 with rounds > 1 */
+    uint32_t chunk;  /* steps in a stage of the ring, a power of two; 0: there is no ring */
     uint32_t tile_rows; /* rows that the cell's step follows together: units × tile_rows threads */
     uint32_t stride;    /* floats of a row of partial sums */
     uint32_t ring_at, partial_at; /* bytes into shared memory; weights beyond `held` stand first */
@@ -89,6 +91,9 @@ vg_kernel vg_scan_step_bwd_kernel(vg_model_kind cell, vg_dtype w);
 /* ring: of plans that have one (tiles.chunk > 0). */
 vg_kernel vg_scan_persistent_fwd_kernel(vg_model_kind cell, vg_dtype w, bool ring);
 vg_kernel vg_scan_persistent_bwd_kernel(vg_model_kind cell, vg_dtype w, bool ring);
+/* The same on tensor cores; w: VG_TF32 or VG_BF16; fragments: the plan's, 1, 2 or 4. */
+vg_kernel vg_scan_persistent_mma_fwd_kernel(vg_model_kind cell, vg_dtype w, uint32_t fragments);
+vg_kernel vg_scan_persistent_mma_bwd_kernel(vg_model_kind cell, vg_dtype w, uint32_t fragments);
 
 #ifdef __cplusplus
 }

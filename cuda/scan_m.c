@@ -9,7 +9,7 @@
 enum { ROW_FLOATS = 16, REGISTERS = VG_PERSISTENT_THREADS * 256 };
 static const uint64_t most_steps = 1u << 24;
 
-static vg_persistent_plan plan_of(const vg_device *device, const vg_op *op, vg_dtype storage,
+static vg_persistent_plan plan_of(const vg_device *device, const vg_op *op, vg_dtype dtype,
                                   uint64_t *needs)
 {
     const vg_persistent_chip chip = {device->chip.multiprocessors, device->chip.shared_bytes};
@@ -18,19 +18,23 @@ static vg_persistent_plan plan_of(const vg_device *device, const vg_op *op, vg_d
         .backward = !vg_scan_is_forward(op),
         .units = vg_scan_is_forward(op) ? op->scan_fwd.y.cols : op->scan_bwd.y.cols,
         .batch = op->batch,
-        .storage = storage,
+        .dtype = dtype,
     };
     return vg_persistent_plan_make(chip, shape, needs);
 }
 
-static vg_kernel kernel_of(const vg_op *op, vg_dtype storage, const vg_persistent_plan *plan)
+static vg_kernel kernel_of(const vg_op *op, vg_dtype dtype, const vg_persistent_plan *plan)
 {
-    const bool ring = plan->tiles.chunk > 0;
-    return vg_scan_is_forward(op) ? vg_scan_persistent_fwd_kernel(op->cell, storage, ring)
-                                  : vg_scan_persistent_bwd_kernel(op->cell, storage, ring);
+    const uint32_t fragments = plan->tiles.fragments;
+    const bool forward = vg_scan_is_forward(op), ring = plan->tiles.chunk > 0;
+    if (fragments)
+        return forward ? vg_scan_persistent_mma_fwd_kernel(op->cell, dtype, fragments)
+                       : vg_scan_persistent_mma_bwd_kernel(op->cell, dtype, fragments);
+    return forward ? vg_scan_persistent_fwd_kernel(op->cell, dtype, ring)
+                   : vg_scan_persistent_bwd_kernel(op->cell, dtype, ring);
 }
 
-static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
     const vg_chip *chip = &device->chip;
     uint64_t needs;
@@ -43,7 +47,7 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
     if (op->t1 - op->t0 > most_steps)
         VG_FAIL(VG_UNSUPPORTED, "%s: scan=M: %llu steps: at most %llu", device->name,
                 (unsigned long long)(op->t1 - op->t0), (unsigned long long)most_steps);
-    if (plan_of(device, op, storage, &needs).blocks == 0)
+    if (plan_of(device, op, dtype, &needs).blocks == 0)
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: scan=M: too wide: %llu KiB of weights a multiprocessor, which holds %u KiB in "
                 "registers and less than %llu KiB in shared memory",
@@ -55,12 +59,12 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
 }
 
 /* The launch, the weights' way from device memory at 2 TB/s, and the steps. */
-static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
     const vg_mat w = vg_scan_is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
-    const double bytes = (double)w.rows * w.cols * (double)vg_dtype_size(storage);
+    const double bytes = (double)w.rows * w.cols * (double)vg_dtype_size(dtype);
     return 10e-6 + bytes / 2e12 +
-           (double)(op->t1 - op->t0) * plan_of(device, op, storage, NULL).step_s;
+           (double)(op->t1 - op->t0) * plan_of(device, op, dtype, NULL).step_s;
 }
 
 static uint64_t flag_bytes(const vg_persistent_plan *plan)
@@ -80,17 +84,17 @@ static uint64_t carry_floats(const vg_op *op, const vg_persistent_plan *plan)
     return kept ? 0 : (uint64_t)op->batch * carry_ld(op);
 }
 
-static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
+static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    const vg_persistent_plan plan = plan_of(device, op, storage, NULL);
+    const vg_persistent_plan plan = plan_of(device, op, dtype, NULL);
     return flag_bytes(&plan) + VG_MAX_STATES * carry_floats(op, &plan) * sizeof(float);
 }
 
 /* All blocks must be there at once. */
-static vg_status launches(vg_device *device, const vg_op *op, vg_dtype storage, bool *out)
+static vg_status launches(vg_device *device, const vg_op *op, vg_dtype dtype, bool *out)
 {
-    const vg_persistent_plan plan = plan_of(device, op, storage, NULL);
-    const vg_kernel kernel = kernel_of(op, storage, &plan);
+    const vg_persistent_plan plan = plan_of(device, op, dtype, NULL);
+    const vg_kernel kernel = kernel_of(op, dtype, &plan);
     int each = 0;
     VG_CUDA(device,
             cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -110,7 +114,7 @@ static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
     vg_persistent_plan *made = malloc(sizeof *made);
     if (!made)
         VG_FAIL(VG_NO_MEMORY, "no memory for the plan of a scan");
-    *made = plan_of(exec->device, op, exec->program->storage, NULL);
+    *made = plan_of(exec->device, op, exec->program->model.dtype, NULL);
     *plan = made;
     return VG_OK;
 }
@@ -119,7 +123,7 @@ static vg_status launch(const vg_issue *issue, const vg_persistent_plan *plan,
                         const void *arguments)
 {
     vg_exec *exec = issue->exec;
-    const vg_launch launch = {.kernel = kernel_of(issue->op, exec->program->storage, plan),
+    const vg_launch launch = {.kernel = kernel_of(issue->op, exec->program->model.dtype, plan),
                               .blocks = plan->blocks,
                               .threads = plan->threads,
                               .shared_bytes = plan->shared_bytes,
@@ -159,16 +163,15 @@ static uint64_t nodes(const vg_op *op)
     return 2;
 }
 
-static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size)
+static void words(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size)
 {
-    const vg_persistent_plan plan = plan_of(device, op, storage, NULL);
+    const vg_persistent_plan plan = plan_of(device, op, dtype, NULL);
     const vg_persistent_tiles *t = &plan.tiles;
     const char *weights = t->held == t->steps ? "registers"
                           : t->held           ? "registers+shared"
                                               : "shared";
-    snprintf(out, size, "blocks=%u units=%u rows=%u weights=%s", plan.blocks, t->units, t->rows,
-             weights);
+    snprintf(out, size, "%sblocks=%u units=%u rows=%u weights=%s",
+             t->fragments ? "product=mma " : "", plan.blocks, t->units, t->rows, weights);
 }
 
 const vg_scan_regime vg_scan_m = {

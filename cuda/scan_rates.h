@@ -18,6 +18,13 @@
 /* Bytes a cycle: from the own shared memory, and from and to that of the cluster's other blocks. */
 #define VG_SHARED_BYTES_A_CYCLE 128.0
 #define VG_REMOTE_BYTES_A_CYCLE 12.0
+/* Predictions, not measured by anybody on these kernels: of one scheduler's tensor core, a product
+ * m16n8k8 of tf32 or m16n8k16 of bf16 by mma.sync, at half the published rate; until its sums can
+ * be added to; and rounding 32 numbers to tf32. */
+#define VG_PREDICTED_MMA_CYCLES      8.0
+#define VG_PREDICTED_MMA_WAIT_CYCLES 32.0
+#define VG_PREDICTED_TF32_CYCLES     2.0
+
 /* Bytes a second into one multiprocessor while all load. */
 #define VG_LOAD_BYTES_S 50e9
 

@@ -32,12 +32,12 @@ static inline std::string trial_name(const scan_trial &s)
     const vg_persistent_choice &c = s.choice;
     snprintf(text, sizeof text,
              "%s(%s) %s %s H=%u B=%u T=%llu steps %llu..%llu pad=%u shift=%u sms=%u dy=%d wide=%d "
-             "dstateT=%d in_place=%d totals=%d choice {%u,%u,%u,%u,%u,%u,%u}",
+             "dstateT=%d in_place=%d totals=%d choice {%u,%u,%u,%u,%u,%u,%u,%d}",
              vg_cell_find(s.cell)->name, vg_activation_find(s.activation)->name,
              s.backward ? "bwd" : "fwd", vg_dtype_name(s.dtype), s.units, s.batch,
              (unsigned long long)s.steps, (unsigned long long)s.t0, (unsigned long long)s.t1, s.pad,
              s.shift, s.multiprocessors, (int)s.dy, s.dy_wide, s.dstateT, s.in_place, s.totals,
-             c.units, c.rows, c.column_warps, c.depth_warps, c.row_warps, c.chunk, c.held);
+             c.units, c.rows, c.column_warps, c.depth_warps, c.row_warps, c.chunk, c.held, c.mma);
     return text;
 }
 
@@ -127,8 +127,7 @@ static inline vg_persistent_plan trial_plan(const scan_trial &s)
     cuda_check(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
                "attribute");
     vg_persistent_chip chip = {s.multiprocessors, (uint64_t)shared};
-    vg_persistent_shape shape = {s.cell, s.backward, s.units, s.batch,
-                                 s.dtype == VG_BF16 ? VG_BF16 : VG_FP32};
+    vg_persistent_shape shape = {s.cell, s.backward, s.units, s.batch, s.dtype};
     vg_persistent_plan plan = s.choice.units ? vg_persistent_plan_with(chip, shape, s.choice)
                                              : vg_persistent_plan_make(chip, shape, nullptr);
     if (plan.blocks == 0)
@@ -181,7 +180,10 @@ static inline void launch_forward(const scan_trial &s, scan_windows &w,
     args.t0 = s.t0, args.t1 = s.t1, args.batch = s.batch, args.units = s.units;
     args.activation = s.activation, args.tf32 = s.dtype == VG_TF32;
     args.flags = (uint32_t *)extra.flags.at, args.tiles = plan.tiles;
-    cooperate(vg_scan_persistent_fwd_kernel(s.cell, w.storage, plan.tiles.chunk > 0), plan, &args);
+    const vg_persistent_tiles &t = plan.tiles;
+    cooperate(t.fragments ? vg_scan_persistent_mma_fwd_kernel(s.cell, s.dtype, t.fragments)
+                          : vg_scan_persistent_fwd_kernel(s.cell, w.storage, t.chunk > 0),
+              plan, &args);
 }
 
 static inline void launch_backward(const scan_trial &s, scan_windows &w,
@@ -200,7 +202,10 @@ static inline void launch_backward(const scan_trial &s, scan_windows &w,
     args.activation = s.activation, args.tf32 = s.dtype == VG_TF32, args.dy_wide = s.dy_wide;
     args.carry[0] = extra.carry0, args.carry[1] = extra.carry1;
     args.flags = (uint32_t *)extra.flags.at, args.tiles = plan.tiles;
-    cooperate(vg_scan_persistent_bwd_kernel(s.cell, w.storage, plan.tiles.chunk > 0), plan, &args);
+    const vg_persistent_tiles &t = plan.tiles;
+    cooperate(t.fragments ? vg_scan_persistent_mma_bwd_kernel(s.cell, s.dtype, t.fragments)
+                          : vg_scan_persistent_bwd_kernel(s.cell, w.storage, t.chunk > 0),
+              plan, &args);
 }
 
 /* Comparison. */

@@ -9,22 +9,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
-#include "scan_m_trial.h"
-
-static const struct kind {
-    vg_model_kind cell;
-    vg_activation activation;
-} kinds[] = {{VG_rnn, VG_tanh}, {VG_lstm, VG_identity}, {VG_gru, VG_identity}};
-static const vg_dtype dtypes[] = {VG_FP32, VG_TF32, VG_BF16};
-
-static scan_trial trial_of(const kind &k, bool backward, vg_dtype dtype)
-{
-    scan_trial s = {};
-    s.cell = k.cell, s.activation = k.activation, s.backward = backward, s.dtype = dtype;
-    s.units = s.batch = 1, s.steps = s.t1 = 1, s.multiprocessors = 1;
-    s.dy = scan_trial::DY_LAST;
-    return s;
-}
+#include "scan_m_ways.h"
 
 /* Every number of units, rows and steps that is awkward for one of 4, 8, 32, 128. */
 static const struct shape {
@@ -72,42 +57,35 @@ static void test_backward_shapes(void **state)
     run_shapes(true);
 }
 
-/* Ways of sharing out that small shapes would not choose. {units, rows, column, depth and row
- * warps, chunk, held} */
-static const struct way {
-    bool backward;
-    vg_model_kind cell; /* VG_stack: each */
-    uint32_t units, batch;
-    uint32_t multiprocessors;
-    vg_persistent_choice choice;
-} ways[] = {
+/* Ways of sharing out that small shapes would not choose. */
+static const scan_way ways[] = {
     /* Rows in several tiles: states between steps are in memory. */
-    {false, VG_stack, 7, 33, 4, {8, 33, 1, 1, 1, 0, 4}},
-    {false, VG_stack, 16, 21, 2, {16, 21, 2, 1, 2, 1, 4}},
-    {true, VG_stack, 7, 33, 1, {8, 33, 1, 1, 1, 0, 4}},
-    {true, VG_stack, 33, 11, 4, {16, 11, 2, 1, 1, 1, 4}},
+    {false, VG_stack, 7, 33, 4, {8, 33, 1, 1, 1, 0, 4, false}},
+    {false, VG_stack, 16, 21, 2, {16, 21, 2, 1, 2, 1, 4, false}},
+    {true, VG_stack, 7, 33, 1, {8, 33, 1, 1, 1, 0, 4, false}},
+    {true, VG_stack, 33, 11, 4, {16, 11, 2, 1, 1, 1, 4, false}},
     /* Groups of rows, the last one shorter. */
-    {false, VG_stack, 9, 5, 6, {8, 2, 4, 1, 1, 0, 4}},
-    {true, VG_stack, 17, 5, 4, {16, 3, 2, 1, 1, 0, 4}},
+    {false, VG_stack, 9, 5, 6, {8, 2, 4, 1, 1, 0, 4, false}},
+    {true, VG_stack, 17, 5, 4, {16, 3, 2, 1, 1, 0, 4, false}},
     /* Weights beyond those in registers, some and all. */
-    {false, VG_stack, 300, 2, 20, {16, 2, 8, 1, 1, 0, 1}},
-    {false, VG_stack, 150, 6, 10, {16, 6, 8, 1, 1, 2, 0}},
-    {true, VG_stack, 70, 2, 5, {16, 2, 2, 1, 1, 0, 1}},
-    {true, VG_stack, 150, 6, 10, {16, 6, 2, 1, 1, 1, 2}},
+    {false, VG_stack, 300, 2, 20, {16, 2, 8, 1, 1, 0, 1, false}},
+    {false, VG_stack, 150, 6, 10, {16, 6, 8, 1, 1, 2, 0, false}},
+    {true, VG_stack, 70, 2, 5, {16, 2, 2, 1, 1, 0, 1, false}},
+    {true, VG_stack, 150, 6, 10, {16, 6, 2, 1, 1, 1, 2, false}},
     /* Several rounds of columns. */
-    {false, VG_lstm, 65, 6, 4, {24, 6, 4, 1, 1, 1, 0}},
-    {false, VG_gru, 20, 3, 1, {20, 3, 5, 1, 1, 0, 0}},
-    {true, VG_stack, 40, 9, 1, {40, 9, 2, 1, 2, 1, 0}},
-    {true, VG_stack, 40, 2, 1, {40, 2, 2, 2, 1, 0, 0}},
+    {false, VG_lstm, 65, 6, 4, {24, 6, 4, 1, 1, 1, 0, false}},
+    {false, VG_gru, 20, 3, 1, {20, 3, 5, 1, 1, 0, 0, false}},
+    {true, VG_stack, 40, 9, 1, {40, 9, 2, 1, 2, 1, 0, false}},
+    {true, VG_stack, 40, 2, 1, {40, 2, 2, 2, 1, 0, 0, false}},
     /* Warps along the depth and along the rows; chunks that end beyond the depth. */
-    {false, VG_stack, 270, 9, 17, {16, 9, 8, 1, 1, 2, 2}},
-    {false, VG_lstm, 270, 13, 34, {8, 13, 4, 2, 1, 2, 4}},
-    {false, VG_gru, 260, 5, 65, {4, 5, 2, 4, 1, 1, 4}},
-    {false, VG_rnn, 257, 14, 33, {8, 14, 1, 2, 3, 1, 4}},
-    {true, VG_lstm, 140, 9, 18, {8, 9, 1, 4, 2, 1, 4}},
-    {true, VG_lstm, 140, 7, 18, {8, 7, 1, 2, 3, 4, 4}},
-    {true, VG_gru, 99, 5, 7, {16, 5, 2, 2, 2, 0, 4}},
-    {true, VG_rnn, 260, 5, 17, {16, 5, 2, 4, 1, 1, 4}},
+    {false, VG_stack, 270, 9, 17, {16, 9, 8, 1, 1, 2, 2, false}},
+    {false, VG_lstm, 270, 13, 34, {8, 13, 4, 2, 1, 2, 4, false}},
+    {false, VG_gru, 260, 5, 65, {4, 5, 2, 4, 1, 1, 4, false}},
+    {false, VG_rnn, 257, 14, 33, {8, 14, 1, 2, 3, 1, 4, false}},
+    {true, VG_lstm, 140, 9, 18, {8, 9, 1, 4, 2, 1, 4, false}},
+    {true, VG_lstm, 140, 7, 18, {8, 7, 1, 2, 3, 4, 4, false}},
+    {true, VG_gru, 99, 5, 7, {16, 5, 2, 2, 2, 0, 4, false}},
+    {true, VG_rnn, 260, 5, 17, {16, 5, 2, 4, 1, 1, 4, false}},
 };
 
 static void test_ways(void **state)
@@ -115,16 +93,11 @@ static void test_ways(void **state)
     (void)state;
     uint64_t seed = schedule_seed();
     int n = 0;
-    for (const way &each : ways)
+    for (const scan_way &each : ways)
         for (const kind &k : kinds) {
-            if (each.cell != VG_stack && each.cell != k.cell)
+            if (!is_of(each, k))
                 continue;
-            scan_trial s = trial_of(k, each.backward, dtypes[n % 3]);
-            s.units = each.units, s.batch = each.batch, s.steps = s.t1 = 2;
-            s.pad = (uint32_t)(n % 4 == 3 ? 3 : 16 - s.units % 16);
-            s.multiprocessors = each.multiprocessors;
-            s.choice = each.choice;
-            s.dy = scan_trial::DY_ALL, s.totals = true, s.dstateT = n % 2;
+            scan_trial s = trial_of_way(each, k, dtypes[n % 3], n);
             if (k.cell == VG_rnn && !s.backward) /* its warp's columns are 8 units */
                 s.choice.units = (s.choice.units + 7) / 8 * 8;
             run_scheduled(s, (uint64_t)n, n % 4, seed + (uint64_t)n);
@@ -158,7 +131,7 @@ static void test_same_bits(void **state)
                 scan_trial s = trial_of(k, backward, VG_FP32);
                 s.units = 40, s.batch = 6, s.steps = s.t1 = 5, s.multiprocessors = 4;
                 s.dy = scan_trial::DY_ALL, s.totals = true;
-                s.choice = {16, 6, 2, 1, ring ? 2u : 3u, (uint32_t)ring, 4};
+                s.choice = {16, 6, 2, 1, ring ? 2u : 3u, (uint32_t)ring, 4, false};
                 if (!backward)
                     s.choice.column_warps = k.cell == VG_rnn ? 2 : 4, s.choice.row_warps = 1;
                 std::vector<float> first;
@@ -182,7 +155,7 @@ static void test_nan(void **state)
     for (int ring = 0; ring < 2; ring++) {
         scan_trial s = trial_of(kinds[1], false, VG_FP32);
         s.units = 9, s.batch = 6, s.steps = s.t1 = 3, s.multiprocessors = 2;
-        s.choice = {8, 6, 4, 1, 1, (uint32_t)ring, 4};
+        s.choice = {8, 6, 4, 1, 1, (uint32_t)ring, 4, false};
         scan_windows w(s);
         fill_inputs(s, w, 3);
         w.preact.set(1, 4, NAN);
@@ -204,36 +177,11 @@ static void test_nan(void **state)
     }
 }
 
-/* tf32 rounds both operands to nearest: 1 + 2^-12 is 1 then, and 1 + 3·2^-12 is 1 + 2^-10. */
 static void test_tf32_rounds(void **state)
 {
     (void)state;
-    for (int backward = 0; backward < 2; backward++)
-        for (int ring = 0; ring < 2; ring++)
-            for (int up = 0; up < 2; up++) {
-                scan_trial s = trial_of({VG_rnn, VG_identity}, backward, VG_TF32);
-                s.units = 4, s.dy = scan_trial::DY_ALL;
-                s.choice = {8, 1, 1, 1, 1, (uint32_t)ring, 4};
-                scan_windows w(s);
-                fill_inputs(s, w, 3);
-                const float near_one = 1 + (up ? 3 : 1) * 0x1p-12f, one = up ? 1 + 0x1p-10f : 1;
-                auto given = [&](uint64_t, uint32_t) { return near_one; };
-                auto zero = [](uint64_t, uint32_t) { return 0.0f; };
-                w.h.fill(given), w.weight.fill(given), w.dy.fill(given);
-                w.preact.fill(zero), w.bias.fill(zero);
-                for (window *each : w.all())
-                    each->up();
-                {
-                    vg_persistent_plan plan = trial_plan(s);
-                    scan_scratch extra(s, plan);
-                    s.backward ? launch_backward(s, w, plan, extra)
-                               : launch_forward(s, w, plan, extra);
-                }
-                window &out = backward ? w.dh_0 : w.h;
-                out.down("sum");
-                for (uint32_t j = 0; j < s.units; j++)
-                    assert_float_equal(out.get(out.rows - 1, j), 4 * one * one, 0x1p-20f);
-            }
+    for (int ring = 0; ring < 2; ring++)
+        tf32_rounds({8, 1, 1, 1, 1, (uint32_t)ring, 4, false});
 }
 
 int main(void)

@@ -35,12 +35,26 @@ static uint64_t up(uint64_t a, uint64_t b)
 static void check_plan(vg_persistent_chip chip, vg_persistent_shape shape, vg_persistent_plan plan)
 {
     const vg_persistent_tiles *t = &plan.tiles;
-    const uint64_t gates = vg_cell_find(shape.cell)->gates;
-    const uint64_t each = shape.backward ? 8 : gates == 1 ? 8 : 2; /* units of a warp's columns */
-    const uint64_t width = shape.backward ? 8 : each * gates;
+    const bool mma = t->fragments > 0;
+    const uint64_t gates = vg_cell_find(shape.cell)->gates, of = shape.backward ? 1 : gates;
+    const uint64_t each = mma                            ? 1
+                          : shape.backward || gates == 1 ? 8
+                                                         : 2; /* units of a warp's columns */
+    const uint64_t width = mma ? 16 : each * of;
     const uint64_t depth = shape.backward ? gates * shape.units : shape.units;
-    const uint64_t bytes = vg_dtype_size(shape.storage), groups = up(shape.batch, t->rows);
+    const uint64_t bytes = vg_dtype_size(shape.dtype), groups = up(shape.batch, t->rows);
     const uint64_t warps = (uint64_t)t->column_warps * t->depth_warps;
+    const uint64_t step = mma ? 64 / bytes : 128, held = mma ? 16 : VG_PERSISTENT_HELD / width;
+    const uint64_t set = mma        ? 8 * t->fragments
+                         : t->chunk ? (uint64_t)VG_PERSISTENT_ROWS * t->row_warps
+                                    : t->row_warps;
+    if (mma) {
+        assert_true(shape.dtype != VG_FP32 && shape.batch > 4);
+        assert_true(t->fragments == 1 || t->fragments == 2 || t->fragments == 4);
+        assert_true(set >= t->tile_rows || t->fragments == 4);
+        assert_true(t->chunk > 0 && t->chunk <= VG_PERSISTENT_MOST_CHUNK && t->row_warps == 1);
+        assert_true(t->stride % 16 == 4);
+    }
     assert_true(plan.blocks <= chip.multiprocessors);
     assert_int_equal(plan.blocks, t->slices * groups);
     assert_true((groups - 1) * t->rows < shape.batch);
@@ -51,15 +65,14 @@ static void check_plan(vg_persistent_chip chip, vg_persistent_shape shape, vg_pe
     assert_true(plan.threads <= VG_PERSISTENT_THREADS);
     assert_true((uint64_t)t->units * t->tile_rows <= plan.threads);
     assert_true(t->tile_rows > 0 && t->tile_rows <= t->rows);
-    assert_true((uint64_t)t->rounds * t->column_warps * each >= t->units);
-    assert_true((uint64_t)t->steps * 128 * t->depth_warps >= depth);
+    assert_true((uint64_t)t->rounds * t->column_warps * width >= t->units * of);
+    assert_true((uint64_t)t->steps * step * t->depth_warps >= depth);
     assert_true((t->depth_warps & (t->depth_warps - 1)) == 0);
     assert_true((t->chunk & (t->chunk - 1)) == 0);
-    assert_true(t->held <= t->steps && t->held <= VG_PERSISTENT_HELD / width);
+    assert_true(t->held <= t->steps && t->held <= held);
     assert_true(t->rounds == 1 || t->held == 0);
-    const uint64_t more = (uint64_t)t->rounds * (t->steps - t->held) * warps * width * 128 * bytes;
-    const uint64_t stage =
-        (uint64_t)VG_PERSISTENT_ROWS * t->row_warps * t->chunk * 128 * t->depth_warps * bytes;
+    const uint64_t more = (uint64_t)t->rounds * (t->steps - t->held) * warps * width * step * bytes;
+    const uint64_t stage = set * t->chunk * step * t->depth_warps * bytes;
     assert_int_equal(t->ring_at, more);
     assert_int_equal(t->partial_at, t->ring_at + VG_PERSISTENT_RING * stage);
     assert_int_equal(t->ring_at % 16, 0);
@@ -74,16 +87,17 @@ static void check_plan(vg_persistent_chip chip, vg_persistent_shape shape, vg_pe
 static void test_every_shape(void **state)
 {
     (void)state;
-    size_t there = 0;
+    static const vg_dtype dtypes[] = {VG_FP32, VG_TF32, VG_BF16};
+    size_t there = 0, mma = 0;
     for (size_t c = 0; c < COUNT(chips); c++)
-        for (size_t k = 0; k < COUNT(cells) * 4; k++)
+        for (size_t k = 0; k < COUNT(cells) * 6; k++)
             for (size_t h = 0; h < COUNT(widths); h++)
                 for (size_t b = 0; b < COUNT(batches); b++) {
-                    const vg_persistent_shape shape = {.cell = cells[k / 4],
+                    const vg_persistent_shape shape = {.cell = cells[k / 6],
                                                        .backward = k % 2,
                                                        .units = widths[h],
                                                        .batch = batches[b],
-                                                       .storage = k / 2 % 2 ? VG_BF16 : VG_FP32};
+                                                       .dtype = dtypes[k / 2 % 3]};
                     uint64_t needs = 0;
                     const vg_persistent_plan plan =
                         vg_persistent_plan_make(chips[c], shape, &needs);
@@ -94,8 +108,9 @@ static void test_every_shape(void **state)
                     assert_memory_equal(&plan.tiles, &again.tiles, sizeof plan.tiles);
                     check_plan(chips[c], shape, plan);
                     there++;
+                    mma += plan.tiles.fragments > 0;
                 }
-    assert_true(there > 5000);
+    assert_true(there > 7000 && mma > 2000);
 }
 
 /* What an H200 must hold, and what it cannot. */
@@ -103,7 +118,7 @@ static const struct reach {
     vg_model_kind cell;
     bool backward;
     uint32_t units, batch;
-    vg_dtype storage;
+    vg_dtype dtype;
     bool there, in_registers;
 } reaches[] = {
     {VG_lstm, false, 1024, 1, VG_FP32, true, true},
@@ -123,7 +138,7 @@ static void test_reach(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(reaches); i++) {
         const struct reach *r = reaches + i;
-        const vg_persistent_shape shape = {r->cell, r->backward, r->units, r->batch, r->storage};
+        const vg_persistent_shape shape = {r->cell, r->backward, r->units, r->batch, r->dtype};
         const vg_persistent_plan plan = vg_persistent_plan_make(chips[0], shape, NULL);
         if ((plan.blocks > 0) != r->there)
             fail_msg("%s H=%u B=%u: %u blocks", vg_cell_find(r->cell)->name, r->units, r->batch,
@@ -176,6 +191,17 @@ static void test_row(void **state)
     assert_int_equal(vg_scan_m.scratch(&device, &op, VG_FP32), 128 / 8 * 32 * 4);
     assert_int_equal(vg_scan_m.nodes(&op), 2);
     assert_true(vg_scan_m.cost_s(&device, &op, VG_FP32) > 512 * 0.65e-6);
+
+    /* Tensor cores, where the format and the rows are for them. */
+    op = scan_of(1024, 32, 512);
+    static const char *const starts[] = {"blocks=", "product=mma blocks=", "product=mma blocks="};
+    static const vg_dtype dtypes[] = {VG_FP32, VG_TF32, VG_BF16};
+    for (size_t i = 0; i < COUNT(dtypes); i++) {
+        vg_scan_m.words(&device, &op, dtypes[i], words, sizeof words);
+        assert_memory_equal(words, starts[i], strlen(starts[i]));
+        assert_true(i == 0 || vg_scan_m.cost_s(&device, &op, dtypes[i]) <
+                                  vg_scan_m.cost_s(&device, &op, dtypes[i - 1]));
+    }
 
     op = scan_of(4096, 1, 512);
     assert_int_equal(vg_scan_m.fits(&device, &op, VG_FP32), VG_UNSUPPORTED);
