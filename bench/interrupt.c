@@ -7,13 +7,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* Not those that whoever started this has it ignore, as nohup does: a blocked one would come. */
 static sigset_t signals_of_ours(void)
 {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction now;
+        if (sigaction(numbers[i], NULL, &now) != 0 || now.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    }
     return set;
 }
 
