@@ -72,6 +72,15 @@ static vg_status bytes_write(int fd, const char *name, const char *bytes, size_t
     return VG_OK;
 }
 
+/* What is written to a file that somebody removed is nowhere. */
+static vg_status still_there(int fd, const char *name)
+{
+    struct stat seen;
+    if (fstat(fd, &seen) == 0 && seen.st_nlink == 0)
+        VG_FAIL(VG_IO, "%s: it was removed while the run wrote there", name);
+    return VG_OK;
+}
+
 vg_status vg_folder_append(vg_folder *folder, vg_file file, const vg_text *rows)
 {
     const char *name = vg_file_name(file);
@@ -89,9 +98,19 @@ vg_status vg_folder_append(vg_folder *folder, vg_file file, const vg_text *rows)
     vg_status status = bytes_write(fd, name, rows->at, rows->size);
     if (status == VG_OK && fdatasync(fd) != 0 && errno != EINVAL)
         status = vg_fail(VG_IO, "%s: %s", name, strerror(errno));
+    if (status == VG_OK)
+        status = still_there(fd, name);
     if (status != VG_OK && before >= 0)
         (void)!ftruncate(fd, before); /* the disk is full or broken: nothing more can be done */
     return status;
+}
+
+/* That the names in it last; a file system that cannot promise it says EINVAL. */
+static vg_status names_sync(const vg_folder *folder)
+{
+    if (folder->fd >= 0 && fsync(folder->fd) != 0 && errno != EINVAL)
+        VG_FAIL(VG_IO, "%s: %s", folder->path, strerror(errno));
+    return VG_OK;
 }
 
 vg_status vg_folder_begin(vg_folder *folder)
@@ -114,9 +133,7 @@ vg_status vg_folder_begin(vg_folder *folder)
         vg_text_free(&header);
         VG_TRY(status);
     }
-    if (folder->fd >= 0)
-        fsync(folder->fd);
-    return VG_OK;
+    return names_sync(folder);
 }
 
 vg_status vg_folder_replace(const vg_folder *folder, const char *name, const char *bytes,
@@ -134,10 +151,9 @@ vg_status vg_folder_replace(const vg_folder *folder, const char *name, const cha
         status = vg_fail(VG_IO, "%s: %s", fresh, strerror(errno));
     if (status == VG_OK && renameat(folder->fd, fresh, folder->fd, name) != 0)
         status = vg_fail(VG_IO, "%s: %s", name, strerror(errno));
-    if (status != VG_OK)
-        unlinkat(folder->fd, fresh, 0);
-    else
-        fsync(folder->fd);
+    if (status == VG_OK)
+        return names_sync(folder);
+    unlinkat(folder->fd, fresh, 0);
     return status;
 }
 
