@@ -74,6 +74,23 @@ vg_status vg_process_start(vg_process *out)
     return VG_OK;
 }
 
+/* Waits, for so long at most, for a process to end by itself. */
+static bool process_ended(const vg_process *process, double limit_s)
+{
+    static const struct timespec pause = {.tv_nsec = 5000000};
+    double deadline = vg_now() + limit_s;
+    siginfo_t info = {0};
+    while (waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ||
+           errno == EINTR) {
+        if (info.si_pid == process->pid)
+            return true;
+        if (vg_now() > deadline)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 /* Waits for the end of a process that is ending or was killed, and forgets it. */
 static int process_reap(vg_process *process)
 {
@@ -87,18 +104,23 @@ static int process_reap(vg_process *process)
     return state;
 }
 
-static void process_kill(vg_process *process)
+static int process_kill(vg_process *process)
 {
     kill(-process->pid, SIGKILL);
     kill(process->pid, SIGKILL);
-    process_reap(process);
+    return process_reap(process);
 }
 
 /* The pipe closed without DONE. */
 static vg_status process_died(vg_process *process)
 {
-    int state = process_reap(process);
-    if (WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL)
+    enum { ENDING_S = 2 };
+    bool ended = process_ended(process, ENDING_S);
+    int state = ended ? process_reap(process) : process_kill(process);
+    bool killed = WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL;
+    if (killed && !ended)
+        VG_FAIL(VG_CRASHED, "the worker closed its pipe and did not end");
+    if (killed)
         VG_FAIL(VG_NO_MEMORY, "the worker was killed (SIGKILL), most likely for want of memory");
     const char *name = WIFSIGNALED(state) ? sigabbrev_np(WTERMSIG(state)) : NULL;
     if (name)
