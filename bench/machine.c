@@ -2,44 +2,83 @@
 #include "runinfo.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+/* A file read line by line; without an allocation, so that for want of memory nothing is left out.
+ */
+typedef struct lines {
+    int fd;
+    size_t at, end;
+    char bytes[4096];
+} lines;
+
+static bool lines_open(lines *l, const char *path)
+{
+    l->fd = open(path, O_RDONLY | O_CLOEXEC);
+    l->at = l->end = 0;
+    return l->fd >= 0;
+}
+
+/* The next line without its end, cut to `size`; false: there is none. */
+static bool lines_next(lines *l, char *out, size_t size)
+{
+    size_t used = 0;
+    for (bool some = false;; some = true) {
+        if (l->at == l->end) {
+            ssize_t got = read(l->fd, l->bytes, sizeof l->bytes);
+            if (got <= 0) {
+                out[used] = 0;
+                return some;
+            }
+            l->at = 0;
+            l->end = (size_t)got;
+        }
+        char byte = l->bytes[l->at++];
+        if (byte == '\n') {
+            out[used] = 0;
+            return true;
+        }
+        if (used + 1 < size)
+            out[used++] = byte;
+    }
+}
+
 /* The first line of a file without its end; false: there is none. */
 static bool line_read(const char *path, char *out, size_t size)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
+    lines file;
+    if (!lines_open(&file, path))
         return false;
-    bool got = fgets(out, (int)size, file) != NULL;
-    fclose(file);
-    if (got)
-        out[strcspn(out, "\n")] = 0;
+    bool got = lines_next(&file, out, size);
+    close(file.fd);
     return got;
 }
 
 /* The value of the first line "KEY : VALUE" of a file. */
 static bool value_read(const char *path, const char *key, char *out, size_t size)
 {
+    lines file;
     char line[4096];
     bool found = false;
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (!lines_open(&file, path))
         return false;
     size_t length = strlen(key);
-    while (!found && fgets(line, sizeof line, file)) {
+    while (!found && lines_next(&file, line, sizeof line)) {
         const char *colon = strchr(line, ':');
         if (!colon || strncmp(line, key, length) != 0 ||
             line[length + strspn(line + length, " \t")] != ':')
             continue;
-        const char *value = colon + 1 + strspn(colon + 1, " \t");
-        snprintf(out, size, "%.*s", (int)strcspn(value, "\n"), value);
+        snprintf(out, size, "%s", colon + 1 + strspn(colon + 1, " \t"));
         found = true;
     }
-    fclose(file);
+    close(file.fd);
     return found;
 }
 
@@ -110,6 +149,8 @@ static vg_status gpu_facts(vg_facts *out)
     char names[1024] = "", path[512], model[128];
     struct dirent **slots;
     int count = scandir(folder, &slots, NULL, alphasort);
+    if (count < 0 && errno == ENOMEM)
+        VG_FAIL(VG_NO_MEMORY, "no memory for a list of GPUs");
     for (int i = 0; i < count; i++) {
         size_t used = strlen(names);
         snprintf(path, sizeof path, "%s/%s/information", folder, slots[i]->d_name);
@@ -127,6 +168,8 @@ static vg_status mitigation_facts(vg_facts *out)
     static const char folder[] = "/sys/devices/system/cpu/vulnerabilities";
     char path[512], key[320], value[512];
     DIR *list = opendir(folder);
+    if (!list && errno == ENOMEM)
+        VG_FAIL(VG_NO_MEMORY, "no memory for a list of mitigations");
     if (!list)
         return VG_OK;
     vg_status status = VG_OK;

@@ -160,6 +160,7 @@ vg_status vg_runinfo_json(const vg_options *options, const vg_report_run *ids,
     char host[72], now[24];
     host_name(options, host);
     vg_time_utc(now);
+    errno = 0;
     json_t *list = json_array();
     for (size_t i = 0; i < device_count; i++)
         json_array_append_new(list, device_json(&devices[i]));
@@ -168,9 +169,13 @@ vg_status vg_runinfo_json(const vg_options *options, const vg_report_run *ids,
         "run_id", ids->run_id, "time_utc", now, "hardware_id", ids->hardware_id, "build_id",
         ids->build_id, "host", text_json(host), "command_line", text_json(options->command_line),
         "machine", facts_json(machine), "build", build_json(), "devices", list);
-    *out = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    char *made = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
-    if (!*out)
+    bool whole = made && errno != ENOMEM; /* a part that failed is left out without a word */
+    *out = whole ? made : NULL;
+    if (!whole)
+        free(made);
+    if (!whole)
         VG_FAIL(VG_NO_MEMORY, "no memory for env.json");
     return VG_OK;
 }
@@ -178,7 +183,10 @@ vg_status vg_runinfo_json(const vg_options *options, const vg_report_run *ids,
 vg_status vg_runinfo_read(const char *json, size_t size, vg_report_run *out)
 {
     json_error_t error;
+    errno = 0;
     json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &error);
+    if (!root && errno == ENOMEM) /* which the parser may call a syntax error */
+        VG_FAIL(VG_NO_MEMORY, "env.json: no memory to read it");
     if (!root)
         VG_FAIL(VG_INVALID, "env.json: line %d, column %d: %s", error.line, error.column,
                 error.text);
