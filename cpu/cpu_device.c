@@ -103,12 +103,18 @@ static uint64_t near_bytes(const vg_topology *topology)
     return near;
 }
 
+/* More threads on a core wait for each other at every barrier until a case's time is up. */
+enum { MAX_SHARE = 16 };
+
 /* Threads, each bound to its own core where that was asked for and is possible. */
 static vg_status threads_start(vg_device *device, const vg_device_options *wanted)
 {
     uint32_t cores = device->topology.cores;
     uint32_t threads = wanted->threads ? wanted->threads : cores;
     vg_bind bind = wanted->bind;
+    if (threads > MAX_SHARE * cores)
+        VG_FAIL(VG_UNSUPPORTED, "%u threads on %u core%s: expected 1..%u", threads, cores,
+                cores == 1 ? "" : "s", MAX_SHARE * cores);
     if (threads > cores) {
         warn(wanted, "%u threads share %u cores: they are not bound, and barriers cost more",
              threads, cores);

@@ -110,12 +110,32 @@ static vg_status worker_start(worker *self, const uint32_t *cpus)
     if (!error)
         error = pthread_create(&self->thread, &attributes, worker_main, self);
     pthread_attr_destroy(&attributes);
-    if (error == EINVAL && cpus)
+    if ((error == EINVAL || error == EPERM) && cpus)
         VG_FAIL(VG_UNSUPPORTED, "thread %u could not be bound to processor %u", self->index,
                 cpus[self->index]);
     if (error)
         VG_FAIL(VG_NO_MEMORY, "thread %u could not be started", self->index);
     self->started = true;
+    return VG_OK;
+}
+
+/* Binds the caller to a processor; where that is not permitted, nothing changes. */
+static bool caller_bind(int32_t cpu, cpu_set_t *before)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    return sched_getaffinity(0, sizeof *before, before) == 0 &&
+           sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+/* Whether the caller, who is thread 0 in every job, can be bound as the others are. */
+static vg_status caller_try(int32_t cpu)
+{
+    cpu_set_t before;
+    if (!caller_bind(cpu, &before))
+        VG_FAIL(VG_UNSUPPORTED, "thread 0 could not be bound to processor %d", cpu);
+    sched_setaffinity(0, sizeof before, &before);
     return VG_OK;
 }
 
@@ -135,7 +155,7 @@ vg_status vg_pool_open(uint32_t threads, const uint32_t *cpus, bool flush, bool 
                       .workers = workers};
     for (uint32_t i = 0; i < threads; i++)
         workers[i] = (worker){.index = i, .pool = pool};
-    vg_status status = VG_OK;
+    vg_status status = cpus ? caller_try(pool->first_cpu) : VG_OK;
     for (uint32_t i = 1; i < threads && status == VG_OK; i++)
         status = worker_start(&workers[i], cpus);
     if (status == VG_OK)
@@ -168,13 +188,8 @@ static void nothing(void *context, uint32_t thread, uint32_t threads)
 void vg_pool_enter(vg_pool *pool)
 {
     pool->callers_mode = vg_denormals_set(pool->flush);
-    if (pool->first_cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((unsigned)pool->first_cpu, &set);
-        sched_getaffinity(0, sizeof pool->callers_cpus, &pool->callers_cpus);
-        sched_setaffinity(0, sizeof set, &set);
-    }
+    if (pool->first_cpu >= 0)
+        (void)caller_bind(pool->first_cpu, &pool->callers_cpus);
     atomic_store(&pool->spins, pool->spin ? SPINS : 0);
     vg_pool_run(pool, nothing, NULL);
 }
