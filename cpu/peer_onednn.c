@@ -137,6 +137,9 @@ static vg_status open_all(vg_device *device, const vg_device_options *wanted)
     vg_cpu_driver.applied(device->own, &device->applied);
     device->applied.flushing = 0; /* as the thread's mode says, in every product */
     const dnnl_version_t *version = dnnl_version();
+    if (version->major != DNNL_VERSION_MAJOR)
+        VG_FAIL(VG_UNSUPPORTED, "oneDNN is version %d.%d here: expected %d, as built with",
+                version->major, version->minor, DNNL_VERSION_MAJOR);
     snprintf(device->applied.implementation, sizeof device->applied.implementation,
              "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
     VG_TRY(vg_topology_open(&device->topology));

@@ -50,6 +50,11 @@ vg_status vg_topology_open(vg_topology *out)
 {
     vg_topology topology = {0};
     hwloc_topology_t all = NULL;
+    const unsigned here = hwloc_get_api_version(), built = HWLOC_API_VERSION;
+    if (here >> 16 != built >> 16) /* its structures are laid out differently */
+        VG_FAIL(VG_UNSUPPORTED,
+                "hwloc's interface is version %u.%u here: expected %u, as built with", here >> 16,
+                here >> 8 & 255, built >> 16);
     if (hwloc_topology_init(&all))
         VG_FAIL(VG_NO_MEMORY, "hwloc could not be started");
     topology.hwloc = all;
