@@ -12,7 +12,8 @@ typedef struct vg_build_info {
     const char *flags;     /* of C sources, the build type's included */
     const char *hwloc;     /* versions; "" = built without */
     const char *benchmark; /* Google Benchmark */
-    const char *parts;     /* compilers and libraries of devices: "nvcc 13.0.88 for sm_90" */
+    const char *jansson;
+    const char *parts; /* compilers and libraries of devices: "nvcc 13.0.88 for sm_90, cuDNN 9.1" */
 } vg_build_info;
 
 const vg_build_info *vg_build_info_get(void);

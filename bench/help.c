@@ -95,9 +95,10 @@ void vg_options_version(FILE *to)
     if (b->commit[0] != '\0')
         fprintf(to, " (commit %s%s)", b->commit, b->dirty ? ", modified" : "");
     fprintf(to, "\ncompiler: %s, %s\n", b->compiler, b->flags);
-    fprintf(to, "libraries: hwloc %s, Google Benchmark %s\n",
+    fprintf(to, "libraries: hwloc %s, Google Benchmark %s, jansson %s\n",
             b->hwloc[0] != '\0' ? b->hwloc : "none",
-            b->benchmark[0] != '\0' ? b->benchmark : "none");
+            b->benchmark[0] != '\0' ? b->benchmark : "none",
+            b->jansson[0] != '\0' ? b->jansson : "none");
     if (b->parts[0] != '\0')
         fprintf(to, "devices' parts: %s\n", b->parts);
     fprintf(to, "devices:");

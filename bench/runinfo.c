@@ -59,9 +59,9 @@ static uint64_t hardware_hash(const vg_facts *machine)
 static uint64_t build_hash(void)
 {
     const vg_build_info *build = vg_build_info_get();
-    const char *const parts[] = {build->version,   build->commit, build->dirty ? "dirty" : "",
-                                 build->compiler,  build->flags,  build->hwloc,
-                                 build->benchmark, build->parts};
+    const char *const parts[] = {build->version,   build->commit,  build->dirty ? "dirty" : "",
+                                 build->compiler,  build->flags,   build->hwloc,
+                                 build->benchmark, build->jansson, build->parts};
     uint64_t hash = hash_start;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         hash = hash_add(hash, parts[i]);

@@ -3,6 +3,7 @@
 Usage: test_cli.py PROGRAM [unittest's own arguments]"""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,16 @@ class Cli(unittest.TestCase):
                 self.skipTest("the processor has no AVX512_BF16")
         done, _ = run("--list")
         self.assertRegex(done.stdout, r"\n  cpu\.avx512 .*\n {16}bf16 by .*vdpbf16ps")
+
+    def test_version_says_what_it_was_built_with(self):
+        text = run("--version")[0].stdout
+        self.assertRegex(text, r"\Abench \d+\.\d+\.\d+")
+        self.assertRegex(text, r"(?m)^compiler: \w+ \d+\.\d+\.\d+ for \w+, .*-ffp-contract=off")
+        self.assertRegex(text, r"(?m)^libraries: hwloc \d[\d.]+, Google Benchmark \d[\d.]+, jansson \d[\d.]+$")
+        families = set(re.search(r"(?m)^devices: (.*)$", text)[1].split())
+        for family, part in (("cpu.onednn", "oneDNN"), ("cuda", "nvcc"), ("cuda.cudnn", "cuDNN")):
+            if "emulated GPU" not in text and family in families:
+                self.assertRegex(text, rf"(?m)^devices' parts: .*{part} \d[\d.]+")
 
     def test_refusals_are_one_line_on_stderr(self):
         for arguments, code, line in (

@@ -1,5 +1,5 @@
 # Writes build_info.inc, one C initialiser of vg_build_info, where it changed. Run at every build:
-#   cmake -DSOURCE=... -DOUT=... -DVERSION=... -DCOMPILER=... -DFLAGS=... -DHWLOC=... -DBENCHMARK=... -DPARTS=... -P
+#   cmake -DSOURCE=... -DOUT=... -DVERSION=... -DCOMPILER=... -DFLAGS=... -DHWLOC=... -DBENCHMARK=... -DJANSSON=... -DPARTS=... -P
 set(commit "")
 set(dirty false)
 find_program(git git)
@@ -16,7 +16,8 @@ string(REGEX REPLACE "[ ]+" " " FLAGS "${FLAGS}")
 string(STRIP "${FLAGS}" FLAGS)
 set(text "")
 foreach(field IN ITEMS "version|${VERSION}" "commit|${commit}" "compiler|${COMPILER}" "flags|${FLAGS}"
-                       "hwloc|${HWLOC}" "benchmark|${BENCHMARK}" "parts|${PARTS}")
+                       "hwloc|${HWLOC}" "benchmark|${BENCHMARK}" "jansson|${JANSSON}"
+                       "parts|${PARTS}")
   string(REGEX MATCH "^([a-z]+)\\|(.*)$" matched "${field}")
   set(name ${CMAKE_MATCH_1})
   string(REPLACE "\\" "\\\\" value "${CMAKE_MATCH_2}")

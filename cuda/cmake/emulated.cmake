@@ -36,4 +36,5 @@ target_include_directories(vg_cuda SYSTEM PUBLIC ${VG_CUDA_INCLUDE})
 target_link_libraries(vg_cuda PUBLIC vg_core vg_flags m)
 target_compile_definitions(vg_cuda PUBLIC VG_CUDA_EMULATED
                            PRIVATE VG_VERSION="${PROJECT_VERSION}" VG_CUDA_CODE="sm_80 sm_90 sm_100")
+set_property(GLOBAL APPEND PROPERTY VG_BUILD_PARTS "an emulated GPU")
 set_property(GLOBAL APPEND PROPERTY VG_DRIVERS cuda,vg_cuda)
