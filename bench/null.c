@@ -19,6 +19,8 @@ struct vg_device {
     vg_device_applied applied;
     char fail[16], at[16];
     uint64_t seed; /* fails with this seed only; 0: with every one */
+    bool wanders;  /* its peaks do, from one measurement to the next */
+    unsigned measured;
 };
 
 struct vg_exec {
@@ -31,6 +33,7 @@ static const vg_option options[] = {
      "what goes wrong, to see what the harness makes of it"},
     {"at", "run|load|open", "where it goes wrong"},
     {"seed", "0|1..4294967295", "the seed whose cases fail; 0: every case"},
+    {"peak", "steady|wanders", "wanders: by a tenth each time, as on a machine with other work"},
     {NULL, NULL, NULL}};
 
 static vg_status list(vg_device_info *out, size_t capacity, size_t *count)
@@ -87,6 +90,8 @@ static vg_status open_device(const vg_device_info *info, const vg_device_options
             snprintf(device->fail, sizeof device->fail, "%s", s->value);
         else if (strcmp(s->name, "at") == 0)
             snprintf(device->at, sizeof device->at, "%s", s->value);
+        else if (strcmp(s->name, "peak") == 0)
+            device->wanders = strcmp(s->value, "wanders") == 0;
         else
             device->seed = strtoull(s->value, NULL, 10);
     }
@@ -118,9 +123,9 @@ static vg_status facts(vg_device *device, vg_fact_fn *emit, void *context)
 
 static vg_status peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
 {
-    (void)device;
     (void)dtype;
-    *out = (vg_peaks){.flop_per_s = flop_per_s, .levels = 1, .barrier_s = 1e-6};
+    double wandered = device->wanders && device->measured++ % 2 ? 1.1 : 1;
+    *out = (vg_peaks){.flop_per_s = wandered * flop_per_s, .levels = 1, .barrier_s = 1e-6};
     out->level[0] = (vg_level){.bytes_per_s = flop_per_s, .capacity_bytes = INFINITY};
     return VG_OK;
 }

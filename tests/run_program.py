@@ -47,7 +47,7 @@ class Run(unittest.TestCase):
 
     def bench(self, *arguments, code=0, out=True, **options):
         command = [PROGRAM, *arguments] + ([f"--out={self.out}"] if out else [])
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.top,
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=self.top,
                               check=False, **options)
         self.assertEqual(done.returncode, code, f"{' '.join(command)}\n{done.stdout}{done.stderr}")
         return done

@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
 """What a kill, a signal, a full disk or a failing device leaves behind, and its exit code.
-Usage: test_faults.py PROGRAM [unittest's own arguments]"""
+Usage: test_faults.py PROGRAM [unittest's own arguments]; VG_SLOW=1: many more kills."""
 
+import contextlib
 import csv
 import fcntl
 import json
 import os
+import random
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from run_program import FILES, PROGRAM, SMALL, Run, gradients_of, keys_of, main, rows_of
+
+
+SIGNALS = ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129))
+KILLS = 240 if os.environ.get("VG_SLOW", "") == "1" else 12
 
 
 class Failures(Run):
@@ -26,9 +33,11 @@ class Failures(Run):
                     shutil.rmtree(self.out, ignore_errors=True)
                     options = [f"--device-option=null.{o}"
                                for o in (f"fail={fail}", f"at={at}", "seed=1")]
-                    self.bench(*SMALL, "--seed=1,2", "--timeout=3", *options, code=code)
+                    self.bench(*SMALL, "--seed=3,1,2", "--timeout=3", *options, code=code)
                     rows = rows_of(self.out, "results.csv")
                     bad = [r for r in rows if r["case"].endswith("seed1")]
+                    self.assertEqual([r["case"][-5:] for r in rows],
+                                     ["seed3"] * 6 + ["seed1"] * 3 + ["seed2"] * 6)
                     self.assertEqual([(r["pass"], r["status"], r["repetition"], r["time_s"])
                                       for r in bad],
                                      [(p, status, "", "") for p in ("fwd", "bwd", "train")])
@@ -37,7 +46,7 @@ class Failures(Run):
                                      fail == "hang")
                     self.assertEqual({r["status"] for r in rows if r not in bad}, {"ok"})
                     self.assertEqual({r["case"][-5:] for r in rows_of(self.out, "decay.csv")},
-                                     {"seed2"})
+                                     {"seed2", "seed3"})
 
     def test_a_crash_names_its_signal(self):
         self.bench(*SMALL, "--device-option=null.fail=crash", code=1)
@@ -136,14 +145,56 @@ class Interrupted(Run):
         for count in (0, 60, 200, 400):
             process = self.start(*self.MANY, "--resume")
             self.wait_for_rows(process, count)
-            process.kill()
-            process.wait()
-            deadline = time.monotonic() + 10
-            while self.workers_of(process.pid):
-                self.assertLess(time.monotonic(), deadline, "a worker outlived its supervisor")
-                time.sleep(0.01)
+            self.kill(process, False)
         self.bench(*self.MANY, "--resume")
         self.compare(whole)
+
+    def test_killed_at_random(self):
+        """At any moment: what was measured is there, whole and once, however often."""
+        whole, kills, rounds, random_of = self.whole(), 0, 0, random.Random(1)
+        while kills < KILLS:
+            started = time.monotonic()
+            process = self.start(*self.MANY, "--resume")
+            try:
+                process.wait(random_of.uniform(0, 0.25))
+            except subprocess.TimeoutExpired:
+                self.kill(process, random_of.random() < 0.5)
+                kills += 1
+                self.check_rows()
+                continue
+            self.assertEqual(process.returncode, 0, time.monotonic() - started)
+            self.compare(whole)
+            shutil.rmtree(self.out)
+            rounds += 1
+        self.bench(*self.MANY, "--resume")
+        self.compare(whole)
+        print(f"{kills} kills survived, in {rounds + 1} runs", file=sys.stderr)
+
+    def kill(self, process, worker_too):
+        """The supervisor, or a worker of it first; no worker outlives it."""
+        if worker_too:
+            for worker in self.workers_of(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(worker), signal.SIGSTOP)  # a moment in which nobody answers
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 10
+        while self.workers_of(process.pid):
+            self.assertLess(time.monotonic(), deadline, "a worker outlived its supervisor")
+            time.sleep(0.005)
+
+    def check_rows(self):
+        """Every line that ends is a whole row; no key stands there twice."""
+        for name in FILES:
+            path = os.path.join(self.out, name)
+            if not os.path.exists(path):
+                continue
+            with open(path, encoding="utf-8") as file:
+                lines = [line for line in file if line.endswith("\n")]
+            self.assertLessEqual(len({len(row) for row in csv.reader(lines, strict=True)}), 1, name)
+        if os.path.exists(os.path.join(self.out, "results.csv")):
+            keys = [k for k in keys_of(self.out) if None not in k]
+            self.assertEqual(len(keys), len(set(keys)))
 
     @staticmethod
     def workers_of(pid):
@@ -228,7 +279,7 @@ class Interrupted(Run):
 
     def test_signals_stop_at_the_next_case(self):
         whole = self.whole()
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        for number, code in SIGNALS:
             with self.subTest(signal=number):
                 shutil.rmtree(self.out, ignore_errors=True)
                 process = self.start(*self.MANY)
@@ -244,19 +295,25 @@ class Interrupted(Run):
 
     def test_two_signals_stop_at_once(self):
         hang = ["--device-option=null.fail=hang", "--device-option=null.seed=2"]
-        process = self.start(*SMALL, "--seed=1,2,3", *hang)
-        self.assertTrue(self.wait_for_rows(process, 6))
-        time.sleep(1)  # by then it hangs in the second case
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        self.assertIsNone(process.poll())
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(10), 130)
-        rows = rows_of(self.out, "results.csv")
-        self.assertEqual([r["status"] for r in rows], ["ok"] * 6 + ["interrupted"] * 3)
-        self.bench(*SMALL, "--seed=1,2,3", "--resume")
-        self.assertEqual({r["status"] for r in rows_of(self.out, "results.csv")}, {"ok"})
-        self.assertEqual(len(set(keys_of(self.out))), 18)
+        for number, code in SIGNALS:
+            with self.subTest(signal=number):
+                for moment in (0.5, 2, 8):  # by then it hangs in the second case
+                    shutil.rmtree(self.out, ignore_errors=True)
+                    process = self.start(*SMALL, "--seed=1,2,3", *hang)
+                    self.assertTrue(self.wait_for_rows(process, 6))
+                    time.sleep(moment)
+                    process.send_signal(number)
+                    time.sleep(0.2)
+                    if process.poll() is None:
+                        break
+                self.assertIsNone(process.poll())
+                process.send_signal(number)
+                self.assertEqual(process.wait(10), code)
+                rows = rows_of(self.out, "results.csv")
+                self.assertEqual([r["status"] for r in rows], ["ok"] * 6 + ["interrupted"] * 3)
+                self.bench(*SMALL, "--seed=1,2,3", "--resume")
+                self.assertEqual({r["status"] for r in rows_of(self.out, "results.csv")}, {"ok"})
+                self.assertEqual(len(set(keys_of(self.out))), 18)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,13 @@ class Files(Run):
         self.assertEqual({r["verified"] for r in rows if r["device"] == "ref"}, {"full"})
         self.assertEqual(len({r["checksum"] for r in rows if r["device"] == "ref"}), 1)
 
+    def test_disturbed_samples_are_marked_and_counted(self):
+        for peak, disturbed in (("steady", "0"), ("wanders", "1")):
+            shutil.rmtree(self.out, ignore_errors=True)
+            self.bench(*SMALL, f"--device-option=null.peak={peak}")
+            rows = rows_of(self.out, "results.csv")
+            self.assertEqual([(row["status"], row["disturbed"]) for row in rows], [("ok", disturbed)] * 6)
+
     def test_processes(self):
         self.bench(*SMALL, "--processes=3")
         self.assertEqual([r["process"] for r in rows_of(self.out, "results.csv")],
