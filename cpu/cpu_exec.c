@@ -3,14 +3,10 @@
 
 #include "denormals.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Beyond the arena's end, so that whole vectors may be read; and between the parts of `extra`. */
 enum { SLACK_BYTES = 4096, PART_BYTES = 4096 };
@@ -130,51 +126,6 @@ uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program)
     return scratch + pack_bytes + SLACK_BYTES + program->slot_count * sizeof(vg_slot);
 }
 
-static uint64_t number_in(const char *path, const char *key)
-{
-    char line[256];
-    unsigned long long value = 0;
-    FILE *f = fopen(path, "r");
-    bool found = false;
-    while (f && !found && fgets(line, sizeof line, f)) {
-        const char *at = key ? strstr(line, key) : line;
-        found = at && sscanf(key ? at + strlen(key) : at, "%llu", &value) == 1;
-    }
-    if (f)
-        fclose(f);
-    return found ? value : UINT64_MAX;
-}
-
-/* What the system could still give, so that too large a case is refused rather than killed. */
-static uint64_t available_bytes(void)
-{
-    uint64_t available = number_in("/proc/meminfo", "MemAvailable:");
-    if (available != UINT64_MAX)
-        available *= 1024;
-    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", NULL);
-    uint64_t used = number_in("/sys/fs/cgroup/memory.current", NULL);
-    if (limit != UINT64_MAX && used != UINT64_MAX) {
-        uint64_t left = limit > used ? limit - used : 0;
-        available = left < available ? left : available;
-    }
-    return available;
-}
-
-static vg_status memory_map(uint64_t bytes, unsigned char **out)
-{
-    uint64_t available = available_bytes();
-    if (bytes > SIZE_MAX / 2 || bytes > available)
-        VG_FAIL(VG_NO_MEMORY, "the case needs %.2f GB of memory, and %.2f GB are free",
-                (double)bytes / 1e9, (double)available / 1e9);
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        VG_FAIL(VG_NO_MEMORY, "%.2f GB of memory could not be mapped: %s", (double)bytes / 1e9,
-                strerror(errno));
-    madvise(at, bytes, MADV_HUGEPAGE); /* only ever a help */
-    *out = at;
-    return VG_OK;
-}
-
 /* Loading. */
 
 /* Whether a pass's weight gradients are a good part of the last cache, or more. */
@@ -240,7 +191,7 @@ vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_progra
     if (!exec->slots || !exec->packs || !exec->scheduled)
         status = vg_fail(VG_NO_MEMORY, "no memory for the lists of a program");
     else
-        status = memory_map(exec->mapped_bytes, &exec->arena);
+        status = vg_memory_map(exec->mapped_bytes, &exec->arena);
     if (status != VG_OK) {
         vg_exec_unload(exec);
         return status;
@@ -260,7 +211,7 @@ void vg_exec_unload(vg_exec *exec)
     if (!exec)
         return;
     if (exec->arena)
-        munmap(exec->arena, exec->mapped_bytes);
+        vg_memory_unmap(exec->arena, exec->mapped_bytes);
     free(exec->slots);
     free(exec->packs);
     free(exec->scheduled);

@@ -160,6 +160,11 @@ void vg_measure_run(const vg_job *job);
 void vg_census_run(const vg_job *job);
 void vg_rescale_run(const vg_job *job);
 
+/* cpu_memory.c: bytes of zeros, in huge pages where the system has them. VG_NO_MEMORY: more than is
+ * free. */
+vg_status vg_memory_map(uint64_t bytes, unsigned char **out);
+void vg_memory_unmap(unsigned char *at, uint64_t bytes);
+
 /* cpu_exec.c */
 uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program);
 vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_program *program,
