@@ -23,8 +23,6 @@ static size_t fp32_scratch(const vg_device *device, const vg_op *op)
     switch (op->kind) {
     case VG_DENSE_FWD: return vg_dense_fwd_scratch(device, op);
     case VG_DENSE_BWD_DATA: return vg_dense_bwd_scratch(device, op);
-    case VG_SCAN_FWD:
-    case VG_SCAN_BWD: return vg_scan_scratch(device, op);
     case VG_CLIP: return vg_clip_scratch(op);
     default: return 0;
     }
@@ -36,12 +34,9 @@ static const vg_ops fp32_ops = {
     .dense_fwd = vg_dense_fwd_run,
     .dense_bwd_data = vg_dense_bwd_data_run,
     .dense_bwd_weights = vg_dense_bwd_weights_run,
-    .scan_fwd = vg_scan_fwd_run,
-    .scan_bwd = vg_scan_bwd_run,
+    .scan = &vg_scan_fp32,
     .apart = vg_dense_apart,
     .scratch = fp32_scratch,
-    .scan_pack_size = vg_scan_pack_size,
-    .scan_choice = vg_scan_choice,
 };
 
 /* Null where this device does not compute in the program's dtype. */
@@ -95,6 +90,19 @@ static bool is_repeated(const vg_program *program, uint32_t index)
     return false;
 }
 
+/* Bytes from the packed weights of one scan to those of the next. */
+static uint64_t pack_bytes_of(const vg_device *device, const vg_ops *ops, const vg_op *op)
+{
+    size_t floats = vg_scan_pack_size(device, ops, op, vg_pool_threads(device->pool));
+    return round_up(floats * sizeof(float), PART_BYTES) + PART_BYTES;
+}
+
+static size_t scratch_of(const vg_device *device, const vg_ops *ops, const vg_op *op)
+{
+    return is_scan(op) ? vg_scan_scratch(device, ops, op, vg_pool_threads(device->pool))
+                       : ops->scratch(device, op);
+}
+
 /* Bytes of scratch; *pack_bytes: of all packed weights, *packs: how many there are. Every layer has
  * its scans in FWD and BWD_DATA, so the pieces of other passes add nothing. */
 static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
@@ -106,12 +114,11 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
     *packs = 0;
     for (uint32_t i = 0; ops && i < program->op_count; i++) {
         const vg_op *op = &program->ops[i];
-        size_t needs = ops->scratch(device, op);
+        size_t needs = scratch_of(device, ops, op);
         scratch = needs > scratch ? needs : scratch;
         bool timed = (op->pass & VG_PASSES_TRAIN) != 0;
         if (is_scan(op) && timed && !is_repeated(program, i)) {
-            *pack_bytes +=
-                round_up(ops->scan_pack_size(device, op) * sizeof(float), PART_BYTES) + PART_BYTES;
+            *pack_bytes += pack_bytes_of(device, ops, op);
             ++*packs;
         }
     }
@@ -153,8 +160,7 @@ static void packs_place(vg_exec *exec)
             (vg_scan_pack){.weight_at = scan_weight(op),
                            .backward = op->kind == VG_SCAN_BWD,
                            .at = (float *)(void *)(exec->extra + exec->scratch_bytes + at)};
-        at += round_up(exec->ops->scan_pack_size(exec->device, op) * sizeof(float), PART_BYTES) +
-              PART_BYTES;
+        at += pack_bytes_of(exec->device, exec->ops, op);
     }
 }
 
@@ -220,13 +226,17 @@ void vg_exec_unload(vg_exec *exec)
 
 vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size)
 {
-    const char *scan = NULL;
+    const vg_op *scan = NULL;
     for (uint32_t i = 0; i < exec->program->op_count && !scan; i++)
         if (is_scan(&exec->program->ops[i]))
-            scan = exec->ops->scan_choice(exec->device, &exec->program->ops[i]);
+            scan = &exec->program->ops[i];
+    bool by_batch = scan && vg_scan_by_batch(exec->device, exec->ops, scan);
     const char *products = exec->ops == &vg_bf16_ops ? exec->device->bf16->name : NULL;
     snprintf(out, size, "%s%s%s%s%s", products ? "bf16=" : "", products ? products : "",
-             products && scan ? " " : "", scan ? "scan=" : "", scan ? scan : "");
+             products && scan ? " " : "", scan ? "scan=" : "",
+             !scan      ? ""
+             : by_batch ? "batch"
+                        : "units");
     return VG_OK;
 }
 
@@ -273,8 +283,8 @@ static void op_run(const vg_job *job)
     case VG_DENSE_FWD: ops->dense_fwd(job); break;
     case VG_DENSE_BWD_DATA: ops->dense_bwd_data(job); break;
     case VG_DENSE_BWD_WEIGHTS: ops->dense_bwd_weights(job); break;
-    case VG_SCAN_FWD: ops->scan_fwd(job); break;
-    case VG_SCAN_BWD: ops->scan_bwd(job); break;
+    case VG_SCAN_FWD:
+    case VG_SCAN_BWD: vg_scan_run(job); break;
     case VG_LOSS_OP: vg_loss_run(job); break;
     case VG_CLIP: vg_clip_run(job); break;
     case VG_MEASURE: vg_measure_run(job); break;

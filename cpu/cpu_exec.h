@@ -41,6 +41,7 @@ typedef struct vg_scheduled {
 } vg_scheduled;
 
 typedef struct vg_job vg_job;
+typedef struct vg_scan_type vg_scan_type;
 
 /* How signals in windows of any dtype that a program may hold are looked at and scaled. */
 typedef struct vg_signals {
@@ -62,16 +63,11 @@ typedef struct vg_ops {
     void (*dense_fwd)(const vg_job *job);
     void (*dense_bwd_data)(const vg_job *job);
     void (*dense_bwd_weights)(const vg_job *job);
-    void (*scan_fwd)(const vg_job *job);
-    void (*scan_bwd)(const vg_job *job);
+    const vg_scan_type *scan;
     /* As vg_dense_apart; null: never. */
     bool (*apart)(const vg_device *device, const vg_op *op, const vg_op *next);
-    /* Floats of an op's scratch, which the threads share. */
+    /* Floats of an op's scratch, which the threads share; not of a scan's (vg_scan_scratch). */
     size_t (*scratch)(const vg_device *device, const vg_op *op);
-    /* Floats of the packed weights that a scan needs. */
-    size_t (*scan_pack_size)(const vg_device *device, const vg_op *op);
-    /* "units" or "batch". */
-    const char *(*scan_choice)(const vg_device *device, const vg_op *op);
 } vg_ops;
 
 struct vg_exec {
@@ -144,12 +140,16 @@ bool vg_dense_fwd_by_few_rows(const vg_device *device, const vg_dense_fwd *d);
 /* Whether no thread needs what another does in `op`, nor its scratch, for its share of `next`. */
 bool vg_dense_apart(const vg_device *device, const vg_op *op, const vg_op *next);
 
-/* scan.c */
-void vg_scan_fwd_run(const vg_job *job);
-void vg_scan_bwd_run(const vg_job *job);
-size_t vg_scan_scratch(const vg_device *device, const vg_op *op);
-size_t vg_scan_pack_size(const vg_device *device, const vg_op *op);
-const char *vg_scan_choice(const vg_device *device, const vg_op *op);
+/* scan.c, scan_plan.c: scans of all dtypes (scan.h). */
+extern const vg_scan_type vg_scan_fp32, vg_scan_bf16;
+void vg_scan_run(const vg_job *job);
+/* Floats of the scratch and of the packed weights of a scan by so many threads. */
+size_t vg_scan_scratch(const vg_device *device, const vg_ops *ops, const vg_op *op,
+                       uint32_t threads);
+size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op *op,
+                         uint32_t threads);
+/* Whether the device's threads share out batch rows; else units. */
+bool vg_scan_by_batch(const vg_device *device, const vg_ops *ops, const vg_op *op);
 
 /* signals.c */
 extern const vg_signals vg_signals_fp32;

@@ -9,8 +9,6 @@ static size_t scratch(const vg_device *device, const vg_op *op)
     case VG_DENSE_FWD:
     case VG_DENSE_BWD_DATA:
     case VG_DENSE_BWD_WEIGHTS: return vg_bf16_dense_scratch(device, op);
-    case VG_SCAN_FWD:
-    case VG_SCAN_BWD: return vg_bf16_scan_scratch(device, op);
     case VG_CLIP: return vg_clip_scratch(op);
     default: return vg_bf16_signals_scratch(device, op);
     }
@@ -37,11 +35,8 @@ const vg_ops vg_bf16_ops = {
     .dense_fwd = vg_bf16_dense_fwd,
     .dense_bwd_data = vg_bf16_dense_bwd_data,
     .dense_bwd_weights = vg_bf16_dense_bwd_weights,
-    .scan_fwd = vg_bf16_scan_fwd,
-    .scan_bwd = vg_bf16_scan_bwd,
+    .scan = &vg_scan_bf16,
     .scratch = scratch,
-    .scan_pack_size = vg_bf16_scan_pack_size,
-    .scan_choice = vg_bf16_scan_choice,
 };
 
 void vg_bf16_pack_rows(const vg_bf16_kernels *kernels, uint32_t vectors, float *to,

@@ -1,0 +1,144 @@
+/* The division of a recurrence's work: by units, with a barrier a step, or by batch rows, with
+ * none; the panels of the packed weights, and the order they are walked in. */
+#include "scan.h"
+
+/* Rows of a tile that the cell's step follows, at most. */
+enum { STEP_ROWS = 48 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t parts(size_t count, size_t most)
+{
+    return (count + most - 1) / most;
+}
+
+/* The panel's width: the gates of one vector of units, or of more where few rows leave room for
+ * more sums; at least two vectors. */
+static uint32_t panel_vectors(const vg_gemm_kernels *g, uint32_t groups, size_t rows)
+{
+    uint32_t narrow = groups == 1 ? 2 : groups;
+    for (uint32_t vectors = VG_TILE_VECTORS; vectors > narrow; vectors--)
+        if (vectors % groups == 0 && rows <= g->max_rows[vectors])
+            return vectors;
+    return narrow;
+}
+
+/* Cycles of a step, roughly: multiply-adds, or the weights' way from the second or third level,
+ * whichever is longer, and the barrier. */
+static double step_cycles(const vg_device *device, const vg_scan_plan *p, size_t units, size_t rows,
+                          bool barrier)
+{
+    double floats = (double)p->k * p->groups * (double)units, bytes = floats * sizeof(float);
+    double sums = floats / device->kernels->lanes * (double)rows;
+    double load = bytes / (bytes < 0.75 * (double)device->near_bytes ? 32 : 12);
+    return (sums > load ? sums : load) + (barrier ? 600 : 0);
+}
+
+/* The same of a step shared out in one of the two ways. */
+static double shared_cycles(const vg_device *device, const vg_scan_plan *p, uint32_t threads,
+                            bool by_batch)
+{
+    uint32_t lanes = device->kernels->lanes;
+    size_t blocks = parts(p->units, lanes), share = parts(blocks, threads);
+    return by_batch ? step_cycles(device, p, blocks * lanes, parts(p->batch, threads), false)
+                    : step_cycles(device, p, share * lanes, p->batch, threads > 1);
+}
+
+static bool choose_batch(const vg_device *device, const vg_scan_plan *p, uint32_t threads)
+{
+    if (threads == 1 || device->scan_split == VG_SCAN_UNITS)
+        return false;
+    return device->scan_split == VG_SCAN_BATCH ||
+           shared_cycles(device, p, threads, true) <= shared_cycles(device, p, threads, false);
+}
+
+/* Whether a share of the weights about fills the cache that it passes through every step: the
+ * panels used last are then still in it, where a walk in one direction would have evicted each
+ * before it is used again. Larger shares come from the next level either way, as a stream. */
+static bool turns_pay(const vg_device *device, const vg_scan_plan *p)
+{
+    double bytes = (double)(p->panels * p->panel_floats * sizeof(float));
+    double near = (double)device->near_bytes;
+    return bytes > 0.5 * near && bytes < 1.5 * near;
+}
+
+vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type, const vg_op *op,
+                               uint32_t thread, uint32_t threads)
+{
+    const vg_gemm_kernels *g = type->gemm(device);
+    const vg_cell_info *cell = vg_cell_find(op->cell);
+    bool forward = op->kind == VG_SCAN_FWD;
+    vg_mat weight = forward ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
+    vg_scan_plan p = {.units = weight.cols, .gates = cell->gates, .batch = op->batch};
+    p.k = parts(forward ? p.units : p.units * p.gates, type->elements);
+    p.groups = forward ? cell->gates : 1;
+    p.by_batch = choose_batch(device, &p, threads);
+    p.unit_end = p.units;
+    p.row_end = p.batch;
+    if (p.by_batch) {
+        uint64_t first, last;
+        vg_pool_share(p.batch, thread, threads, &first, &last);
+        p.row = first;
+        p.row_end = last;
+        p.vectors = panel_vectors(g, p.groups, parts(p.batch, threads));
+    } else {
+        vg_columns_share(g->lanes, p.units, thread, threads, &p.unit, &p.unit_end);
+        p.vectors = panel_vectors(g, p.groups, p.batch);
+    }
+    p.panel_units = (size_t)p.vectors / p.groups * g->lanes;
+    p.panel_floats = (size_t)p.vectors * g->lanes * p.k;
+    p.packed_at = (p.unit + (p.by_batch ? 0 : thread * p.panel_units)) * p.groups * p.k;
+    p.panels = parts(p.unit_end - p.unit, p.panel_units);
+    p.turns = turns_pay(device, &p);
+    return p;
+}
+
+vg_scan_panel vg_scan_panel_at(const vg_scan_plan *p, float *packed, uint64_t t, size_t place)
+{
+    size_t index = p->turns && t % 2 ? p->panels - 1 - place : place;
+    size_t unit = p->unit + index * p->panel_units;
+    return (vg_scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
+                           .unit = unit,
+                           .units = least(p->panel_units, p->unit_end - unit)};
+}
+
+size_t vg_scan_chunk(const vg_scan_plan *p)
+{
+    size_t rows = p->row_end - p->row, chunks = parts(rows, STEP_ROWS);
+    return chunks ? parts(rows, chunks) : 1;
+}
+
+size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op *op,
+                         uint32_t threads)
+{
+    vg_scan_plan p = vg_scan_plan_make(device, ops->scan, op, 0, threads);
+    return (parts(p.units, p.panel_units) + threads + 1) * p.panel_floats;
+}
+
+size_t vg_scan_staged_size(const vg_scan_type *type, const vg_scan_plan *p)
+{
+    return type->staged * least(STEP_ROWS, p->batch) * ((p->panel_units + 15) / 16 * 16);
+}
+
+size_t vg_scan_thread_size(const vg_device *device, const vg_scan_type *type, const vg_scan_plan *p)
+{
+    size_t tile = least(STEP_ROWS, p->batch) * p->vectors * device->kernels->lanes;
+    return (tile + vg_scan_staged_size(type, p) + 15) / 16 * 16;
+}
+
+size_t vg_scan_scratch(const vg_device *device, const vg_ops *ops, const vg_op *op,
+                       uint32_t threads)
+{
+    vg_scan_plan p = vg_scan_plan_make(device, ops->scan, op, 0, threads);
+    size_t carry = op->kind == VG_SCAN_BWD ? p.batch * vg_scan_carry_row(&p) : 0;
+    return threads * vg_scan_thread_size(device, ops->scan, &p) +
+           vg_cell_find(op->cell)->states * carry;
+}
+
+bool vg_scan_by_batch(const vg_device *device, const vg_ops *ops, const vg_op *op)
+{
+    return vg_scan_plan_make(device, ops->scan, op, 0, vg_pool_threads(device->pool)).by_batch;
+}
