@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const vg_option options[] = {
-    {"scan", "auto|units|batch",
-     "how threads share a recurrent step: by hidden units or batch rows"},
+    {"scan", "auto|units|batch|layers",
+     "how threads share recurrent steps: by hidden units, batch rows, or layers as a wavefront"},
     {"bf16", "auto|amx|vdpbf16ps",
      "what products in bf16 are computed by: AMX tiles, AVX-512, or the first of them that is "
      "here"},
@@ -68,9 +68,10 @@ static bool is_set(const vg_setting *settings, const char *name, const char *val
 
 static vg_scan_split split_of(const vg_setting *settings)
 {
-    return is_set(settings, "scan", "units")   ? VG_SCAN_UNITS
-           : is_set(settings, "scan", "batch") ? VG_SCAN_BATCH
-                                               : VG_SCAN_AUTO;
+    return is_set(settings, "scan", "units")    ? VG_SCAN_UNITS
+           : is_set(settings, "scan", "batch")  ? VG_SCAN_BATCH
+           : is_set(settings, "scan", "layers") ? VG_SCAN_LAYERS
+                                                : VG_SCAN_AUTO;
 }
 
 static void bf16_choose(vg_device *device, const vg_isa *isa, const vg_setting *settings)

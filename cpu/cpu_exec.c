@@ -94,6 +94,8 @@ static bool is_repeated(const vg_program *program, uint32_t index)
 static uint64_t pack_bytes_of(const vg_device *device, const vg_ops *ops, const vg_op *op)
 {
     size_t floats = vg_scan_pack_size(device, ops, op, vg_pool_threads(device->pool));
+    size_t alone = vg_scan_pack_size(device, ops, op, 1);
+    floats = alone > floats ? alone : floats;
     return round_up(floats * sizeof(float), PART_BYTES) + PART_BYTES;
 }
 
@@ -121,6 +123,14 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
             *pack_bytes += pack_bytes_of(device, ops, op);
             ++*packs;
         }
+    }
+    for (uint32_t i = 0; ops && i < program->op_count; i++) {
+        vg_wave wave = vg_wave_find(device, ops, program, i);
+        if (wave.layers == 0)
+            continue;
+        size_t needs = vg_wave_scratch(device, ops, program, i, &wave);
+        scratch = needs > scratch ? needs : scratch;
+        i += 2 * wave.layers - 1;
     }
     return round_up(scratch * sizeof(float), PART_BYTES) + PART_BYTES;
 }
@@ -224,19 +234,31 @@ void vg_exec_unload(vg_exec *exec)
     free(exec);
 }
 
+/* How threads share the first scan of a kind; null where there is none. */
+static const char *scan_choice(const vg_exec *exec, vg_op_kind kind)
+{
+    const vg_program *program = exec->program;
+    uint32_t i = 0;
+    while (i < program->op_count && program->ops[i].kind != kind)
+        i++;
+    if (i == program->op_count)
+        return NULL;
+    uint32_t pair = kind == VG_SCAN_FWD && i > 0 ? i - 1 : i;
+    if (vg_wave_find(exec->device, exec->ops, program, pair).layers)
+        return "layers";
+    return vg_scan_by_batch(exec->device, exec->ops, &program->ops[i]) ? "batch" : "units";
+}
+
+/* "scan=" and how forward scans are shared; "/" and backward ones, where that is another way. */
 vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size)
 {
-    const vg_op *scan = NULL;
-    for (uint32_t i = 0; i < exec->program->op_count && !scan; i++)
-        if (is_scan(&exec->program->ops[i]))
-            scan = &exec->program->ops[i];
-    bool by_batch = scan && vg_scan_by_batch(exec->device, exec->ops, scan);
+    const char *forward = scan_choice(exec, VG_SCAN_FWD);
+    const char *backward = scan_choice(exec, VG_SCAN_BWD);
     const char *products = exec->ops == &vg_bf16_ops ? exec->device->bf16->name : NULL;
-    snprintf(out, size, "%s%s%s%s%s", products ? "bf16=" : "", products ? products : "",
-             products && scan ? " " : "", scan ? "scan=" : "",
-             !scan      ? ""
-             : by_batch ? "batch"
-                        : "units");
+    bool differ = forward && backward && strcmp(forward, backward) != 0;
+    snprintf(out, size, "%s%s%s%s%s%s%s", products ? "bf16=" : "", products ? products : "",
+             products && forward ? " " : "", forward ? "scan=" : "", forward ? forward : "",
+             differ ? "/" : "", differ ? backward : "");
     return VG_OK;
 }
 
@@ -313,6 +335,11 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
         for (uint32_t i = 0; i < exec->scheduled_count; i++) {
             job.scheduled = &exec->scheduled[i];
             job.op = job.scheduled->op;
+            if (job.scheduled->wave.layers) {
+                vg_wave_run(&job);
+                i += 2 * job.scheduled->wave.layers - 1;
+                continue;
+            }
             op_run(&job);
             if (!job.scheduled->apart)
                 vg_job_barrier(&job);
@@ -325,6 +352,7 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
 /* The ops of a set of passes; the first scan that uses packed weights packs them. */
 static void schedule(vg_exec *exec, unsigned passes)
 {
+    const vg_scheduled *wave_end = exec->scheduled; /* of the last one found */
     exec->scheduled_count = 0;
     for (uint32_t i = 0; i < exec->pack_count; i++)
         exec->packs[i].done = false;
@@ -334,13 +362,21 @@ static void schedule(vg_exec *exec, unsigned passes)
             continue;
         vg_scheduled *s = &exec->scheduled[exec->scheduled_count++];
         *s = (vg_scheduled){.op = op};
+        if (s >= wave_end) {
+            s->wave = vg_wave_find(exec->device, exec->ops, exec->program, i);
+            wave_end = s + 2 * s->wave.layers;
+        } else {
+            s->wave = s[-1].wave;
+        }
         if (exec->scheduled_count > 1 && exec->ops->apart)
             s[-1].apart = exec->ops->apart(exec->device, s[-1].op, op);
         if (is_scan(op)) {
             vg_scan_pack *pack = pack_find(exec, op);
             s->pack = pack;
-            s->packs = !pack->done;
+            bool alone = s < wave_end;
+            s->packs = !pack->done || pack->alone != alone;
             pack->done = true;
+            pack->alone = alone;
         }
     }
 }

@@ -11,7 +11,12 @@
 
 #include "vg/device.h"
 
-typedef enum vg_scan_split { VG_SCAN_AUTO, VG_SCAN_UNITS, VG_SCAN_BATCH } vg_scan_split;
+typedef enum vg_scan_split {
+    VG_SCAN_AUTO,
+    VG_SCAN_UNITS,
+    VG_SCAN_BATCH,
+    VG_SCAN_LAYERS
+} vg_scan_split;
 
 struct vg_device {
     const vg_kernels *kernels;
@@ -28,15 +33,24 @@ struct vg_device {
 /* The packed recurrent weights of one layer, for one direction. */
 typedef struct vg_scan_pack {
     uint64_t weight_at;
-    bool backward, done; /* done: while a schedule is made */
+    bool backward;
+    bool done, alone; /* while a schedule is made: packed, and for one thread */
     float *at;
 } vg_scan_pack;
+
+/* Layers that run as a wavefront: `lanes` at a time, each on one thread, in so many chunks of
+ * steps. */
+typedef struct vg_wave {
+    uint32_t layers, lanes; /* layers: a multiple of lanes; 0: no wavefront */
+    uint64_t chunks;
+} vg_wave;
 
 /* One op of a set of passes, in the order of the program. */
 typedef struct vg_scheduled {
     const vg_op *op;
     const vg_scan_pack *pack; /* of a scan */
     bool packs;               /* first to use it in this run */
+    vg_wave wave;             /* that starts at this op: two ops a layer */
     bool apart;               /* the next op needs nothing of other threads' share of this one */
 } vg_scheduled;
 
@@ -108,9 +122,11 @@ static inline float *vg_floats_or_null(const vg_exec *exec, vg_mat m)
 {
     return m.rows ? vg_floats(exec, m) : NULL;
 }
+/* None for an op that one thread runs alone. */
 static inline void vg_job_barrier(const vg_job *job)
 {
-    vg_pool_barrier(job->device->pool, job->thread);
+    if (job->threads > 1)
+        vg_pool_barrier(job->device->pool, job->thread);
 }
 
 /* This thread's share of n columns, in whole vectors: [*first, *last). */
@@ -150,6 +166,17 @@ size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op
                          uint32_t threads);
 /* Whether the device's threads share out batch rows; else units. */
 bool vg_scan_by_batch(const vg_device *device, const vg_ops *ops, const vg_op *op);
+
+/* scan_wave.c */
+
+/* The wavefront that starts at op `index` of the program, if that is best or asked for. */
+vg_wave vg_wave_find(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                     uint32_t index);
+/* Floats of its scratch. */
+size_t vg_wave_scratch(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                       uint32_t index, const vg_wave *wave);
+/* Runs the wavefront that starts at job->scheduled; all threads end it together. */
+void vg_wave_run(const vg_job *job);
 
 /* signals.c */
 extern const vg_signals vg_signals_fp32;

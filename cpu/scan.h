@@ -59,6 +59,9 @@ struct vg_scan_type {
 /* The share of one of `threads` threads. */
 vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type, const vg_op *op,
                                uint32_t thread, uint32_t threads);
+/* Cycles of a step on so many threads, roughly. */
+double vg_scan_step_cycles(const vg_device *device, const vg_scan_type *type, const vg_op *op,
+                           uint32_t threads);
 /* The panel that stands at `place` in the walk of step t. */
 vg_scan_panel vg_scan_panel_at(const vg_scan_plan *plan, float *packed, uint64_t t, size_t place);
 /* Rows of a tile, so that it stays in the first level; at least 1. */

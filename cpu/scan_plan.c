@@ -111,6 +111,13 @@ size_t vg_scan_chunk(const vg_scan_plan *p)
     return chunks ? parts(rows, chunks) : 1;
 }
 
+double vg_scan_step_cycles(const vg_device *device, const vg_scan_type *type, const vg_op *op,
+                           uint32_t threads)
+{
+    vg_scan_plan p = vg_scan_plan_make(device, type, op, 0, threads);
+    return shared_cycles(device, &p, threads, p.by_batch);
+}
+
 size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op *op,
                          uint32_t threads)
 {

@@ -1,0 +1,202 @@
+/* Recurrent layers as a wavefront: layer l runs a chunk of steps on its thread while layer l - 1
+ * runs the next one on another, each chunk's input product (backward: the product that goes on to
+ * the layer below) just beside its steps. What no thread can do alone for one layer without a
+ * barrier a step, several do for several layers with one a chunk. The list of ops stays as it is:
+ * pairs of neighbours in it run together. */
+#include "scan.h"
+
+/* Batch rows times steps of a chunk: as many as keep the vectors of its product busy. A product of
+ * fewer than these is never cut, so that its sums keep their order (gemm_kernels.h, vg_dot). */
+enum { CHUNK_ROWS = 32 };
+
+/* A layer's two ops in the list: first the dense one forward, first the scan backward. */
+typedef struct layer {
+    const vg_op *dense, *scan;
+} layer;
+
+static bool same_window(vg_mat a, vg_mat b)
+{
+    return a.at == b.at && a.rows == b.rows && a.cols == b.cols;
+}
+
+static bool is_whole(const vg_op *scan, vg_mat window)
+{
+    return scan->t0 == 0 && scan->t1 * scan->batch == window.rows;
+}
+
+/* Whether ops [index, +2) are a layer whose dense op is the scan's neighbour in every step. */
+static bool layer_at(const vg_program *program, uint32_t index, layer *out)
+{
+    const vg_op *op = &program->ops[index];
+    if (index + 2 > program->op_count || op[0].pass != op[1].pass)
+        return false;
+    if (op[0].pass == VG_PASS_FWD && op[0].kind == VG_DENSE_FWD && op[1].kind == VG_SCAN_FWD) {
+        *out = (layer){&op[0], &op[1]};
+        const vg_dense_fwd *d = &op[0].dense_fwd;
+        return op[0].activation == VG_identity && !d->skip.rows && !d->winner.rows &&
+               same_window(d->y, op[1].scan_fwd.preact_x) && is_whole(&op[1], d->y);
+    }
+    if (op[0].pass == VG_PASS_BWD_DATA && op[0].kind == VG_SCAN_BWD &&
+        op[1].kind == VG_DENSE_BWD_DATA) {
+        *out = (layer){&op[1], &op[0]};
+        const vg_dense_bwd_data *d = &op[1].dense_bwd_data;
+        return !d->residual && !d->winner.rows && same_window(d->dy, d->dz) &&
+               same_window(d->dy, op[0].scan_bwd.dgates_x) && is_whole(&op[0], d->dy);
+    }
+    return false;
+}
+
+/* Whether `after` takes what `before` makes. */
+static bool follows(const layer *before, const layer *after)
+{
+    if (before->scan->kind != after->scan->kind)
+        return false;
+    if (before->scan->kind == VG_SCAN_FWD)
+        return same_window(before->scan->scan_fwd.y, after->dense->dense_fwd.x);
+    return same_window(before->dense->dense_bwd_data.dx, after->scan->scan_bwd.dy);
+}
+
+/* Layers from op `index` on that follow each other, `most` at most. */
+static uint32_t chain_length(const vg_program *program, uint32_t index, uint32_t most)
+{
+    layer before = {0}, now;
+    uint32_t count = 0;
+    for (; count < most && layer_at(program, index + 2 * count, &now); count++, before = now)
+        if (count > 0 && !follows(&before, &now))
+            break;
+    return count;
+}
+
+vg_wave vg_wave_find(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                     uint32_t index)
+{
+    const vg_wave none = {0};
+    uint32_t threads = vg_pool_threads(device->pool);
+    layer first;
+    bool forced = device->scan_split == VG_SCAN_LAYERS;
+    if (threads < 2 || !(forced || device->scan_split == VG_SCAN_AUTO) ||
+        !layer_at(program, index, &first))
+        return none;
+    uint64_t steps = first.scan->t1, chunks = steps * first.scan->batch / CHUNK_ROWS;
+    vg_wave wave = {.lanes = chain_length(program, index, threads),
+                    .chunks = chunks < 1       ? 1
+                              : chunks < steps ? chunks
+                                               : steps};
+    if (wave.lanes < 2 || wave.chunks < wave.lanes)
+        return none;
+    double alone = vg_scan_step_cycles(device, ops->scan, first.scan, 1);
+    double together = vg_scan_step_cycles(device, ops->scan, first.scan, threads);
+    double filling = 1 + (wave.lanes - 1.0) / (double)wave.chunks;
+    if (!forced && alone * filling >= together * wave.lanes)
+        return none;
+    wave.layers = chain_length(program, index, UINT32_MAX) / wave.lanes * wave.lanes;
+    return wave;
+}
+
+/* Steps of chunk c: from the last on backward. */
+static void chunk_steps(const vg_op *scan, const vg_wave *wave, uint64_t c, uint64_t *first,
+                        uint64_t *last)
+{
+    uint64_t place = scan->kind == VG_SCAN_FWD ? c : wave->chunks - 1 - c;
+    *first = scan->t1 * place / wave->chunks;
+    *last = scan->t1 * (place + 1) / wave->chunks;
+}
+
+/* The dense op of steps [first, last) alone. */
+static vg_op dense_part(const layer *l, uint64_t first, uint64_t last)
+{
+    uint64_t row = first * l->scan->batch, rows = (last - first) * l->scan->batch;
+    vg_op part = *l->dense;
+    if (part.kind == VG_DENSE_FWD) {
+        part.dense_fwd.x = vg_mat_rows(part.dense_fwd.x, row, rows);
+        part.dense_fwd.y = vg_mat_rows(part.dense_fwd.y, row, rows);
+    } else {
+        part.dense_bwd_data.dy = vg_mat_rows(part.dense_bwd_data.dy, row, rows);
+        part.dense_bwd_data.a = vg_mat_rows(part.dense_bwd_data.a, row, rows);
+        part.dense_bwd_data.dz = vg_mat_rows(part.dense_bwd_data.dz, row, rows);
+        part.dense_bwd_data.dx = vg_mat_rows(part.dense_bwd_data.dx, row, rows);
+    }
+    return part;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Floats that a thread has to itself: its scan's, and behind them those of a chunk's product. */
+static size_t own_scratch(const vg_device *device, const vg_ops *ops, const vg_op *first,
+                          const vg_wave *wave, size_t *scan_floats)
+{
+    size_t dense = 0;
+    *scan_floats = 0;
+    for (uint32_t i = 0; i < wave->layers; i++) {
+        const vg_op *op = first + 2 * i;
+        bool forward = op->kind == VG_DENSE_FWD;
+        layer l = {forward ? op : op + 1, forward ? op + 1 : op};
+        *scan_floats = larger(*scan_floats, vg_scan_scratch(device, ops, l.scan, 1));
+        uint64_t fewest = l.scan->t1 / wave->chunks;
+        for (uint64_t steps = fewest; steps <= fewest + 1 && steps <= l.scan->t1; steps++) {
+            vg_op part = dense_part(&l, 0, steps);
+            dense = larger(dense, ops->scratch(device, &part));
+        }
+    }
+    *scan_floats = (*scan_floats + 15) / 16 * 16;
+    return *scan_floats + (dense + 15) / 16 * 16;
+}
+
+size_t vg_wave_scratch(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                       uint32_t index, const vg_wave *wave)
+{
+    size_t scan_floats;
+    return vg_pool_threads(device->pool) *
+           own_scratch(device, ops, &program->ops[index], wave, &scan_floats);
+}
+
+/* Chunk c of one layer, by this thread alone. `scan` stays from chunk to chunk. */
+static void chunk_run(vg_scan *scan, vg_job *job, float *dense_scratch, const vg_scheduled *pair,
+                      uint64_t c)
+{
+    const vg_ops *ops = job->exec->ops;
+    bool forward = pair->op->kind == VG_DENSE_FWD;
+    layer l = {pair[!forward].op, pair[forward].op};
+    uint64_t first, last;
+    chunk_steps(l.scan, &pair->wave, c, &first, &last);
+    vg_op part = dense_part(&l, first, last);
+    vg_job product = *job;
+    product.op = &part;
+    product.scratch = dense_scratch;
+    job->op = l.scan;
+    job->scheduled = &pair[forward];
+    if (c == 0)
+        vg_scan_begin(scan, job);
+    if (forward)
+        ops->dense_fwd(&product);
+    vg_scan_steps(scan, first, last);
+    if (!forward)
+        ops->dense_bwd_data(&product);
+}
+
+/* In stage s the thread of lane p runs chunk s - p of its layers, which lie one behind the other:
+ * those of rounds of `lanes` layers. The layer before is a chunk ahead, or a round. */
+void vg_wave_run(const vg_job *job)
+{
+    const vg_scheduled *first = job->scheduled;
+    const vg_wave *wave = &first->wave;
+    uint64_t lane = job->thread, chunks = wave->layers / wave->lanes * wave->chunks;
+    size_t scan_floats;
+    size_t own = own_scratch(job->device, job->exec->ops, first->op, wave, &scan_floats);
+    vg_job alone = *job;
+    vg_scan scan;
+    alone.thread = 0;
+    alone.threads = 1;
+    alone.scratch += job->thread * own;
+    for (uint64_t stage = 0; stage < chunks + wave->lanes - 1; stage++) {
+        if (lane < wave->lanes && stage >= lane && stage - lane < chunks) {
+            uint64_t round = (stage - lane) / wave->chunks;
+            chunk_run(&scan, &alone, alone.scratch + scan_floats,
+                      first + 2 * (round * wave->lanes + lane), (stage - lane) % wave->chunks);
+        }
+        vg_job_barrier(job);
+    }
+}
