@@ -26,9 +26,10 @@ static void pack_rows(const vg_job *job, uint32_t vectors, float *to, vg_mat wei
             weight.rows, 0, weight.rows, 0, n);
 }
 
-/* The cell's step t for rows [row, +rows) and the panel's units, whose product is in the tile. */
-static vg_cell_fwd_step forward_step(const vg_scan *scan, uint64_t t, size_t row, size_t rows,
-                                     const vg_scan_panel *panel)
+/* The cell's step t for rows [row, +rows) and the panel's units, whose product is in the tile. What
+ * the cell does not have is left as it was: to clear it all takes longer than to fill it in. */
+static void forward_step(const vg_scan *scan, uint64_t t, size_t row, size_t rows,
+                         const vg_scan_panel *panel, vg_cell_fwd_step *step)
 {
     const vg_op *op = scan->job->op;
     const vg_scan_fwd *s = &op->scan_fwd;
@@ -38,33 +39,32 @@ static vg_cell_fwd_step forward_step(const vg_scan *scan, uint64_t t, size_t row
     size_t unit = panel->unit;
     float *y = vg_floats(exec, s->y), *reserve = vg_floats_or_null(exec, s->reserve);
     const float *x = vg_floats(exec, s->preact_x) + at * s->preact_x.ld + unit;
-    vg_cell_fwd_step step = {
-        .cell = op->cell,
-        .activation = op->activation,
-        .rows = rows,
-        .units = panel->units,
-        .x = {x, s->preact_x.ld, h},
-        .h = {scan->tile.at, scan->tile.ld, scan->plan.panel_units},
-        .bias = {vg_floats(exec, s->bias_hh) + unit, 0, h},
-        .state[0] = rows_in(y + row * s->y.ld - batch * s->y.ld, s->y.ld, t * batch, unit),
-        .out[0] = rows_out(y, s->y.ld, at, unit),
-    };
+    step->cell = op->cell;
+    step->activation = op->activation;
+    step->rows = rows;
+    step->units = panel->units;
+    step->x = (vg_gates_in){x, s->preact_x.ld, h};
+    step->h = (vg_gates_in){scan->tile.at, scan->tile.ld, scan->plan.panel_units};
+    step->bias = (vg_gates_in){vg_floats(exec, s->bias_hh) + unit, 0, h};
+    step->state[0] = rows_in(y + row * s->y.ld - batch * s->y.ld, s->y.ld, t * batch, unit);
+    step->out[0] = rows_out(y, s->y.ld, at, unit);
+    step->kept = (vg_gates){NULL, 0, 0};
     if (cell->kept)
-        step.kept = (vg_gates){reserve + at * s->reserve.ld + unit, s->reserve.ld, h};
+        step->kept = (vg_gates){reserve + at * s->reserve.ld + unit, s->reserve.ld, h};
     for (uint32_t i = 1; i < cell->states; i++) {
         size_t col = (cell->kept + i - 1) * h + unit;
-        step.state[i] = t ? rows_in(reserve, s->reserve.ld, at - batch, col)
-                          : rows_in(vg_floats(exec, s->state0[i]), s->state0[i].ld, row, unit);
-        step.out[i] = rows_out(reserve, s->reserve.ld, at, col);
+        step->state[i] = t ? rows_in(reserve, s->reserve.ld, at - batch, col)
+                           : rows_in(vg_floats(exec, s->state0[i]), s->state0[i].ld, row, unit);
+        step->out[i] = rows_out(reserve, s->reserve.ld, at, col);
     }
-    return step;
 }
 
 static void forward_tile(const vg_scan *scan, uint64_t t, const vg_scan_panel *panel, size_t row,
                          size_t rows)
 {
     const vg_kernels *kernels = scan->job->kernels;
-    vg_cell_fwd_step step = forward_step(scan, t, row, rows, panel);
+    vg_cell_fwd_step step;
+    forward_step(scan, t, row, rows, panel, &step);
     if (rows <= AHEAD_ROWS)
         kernels->cell_fwd_ahead(&step);
     vg_scan_product(scan, t, panel, row, rows);
