@@ -24,11 +24,11 @@ static float *row_at(const vg_exec *exec, vg_mat m, size_t row)
 static void pack_forward(const vg_scan *s, const vg_scan_panel *panel, vg_mat weight)
 {
     const vg_scan_plan *p = &s->plan;
-    size_t width = (size_t)p->vectors * s->gemm->lanes, ld = weight.ld / s->type->elements;
-    if (panel->units < p->panel_units)
-        memset(panel->weights, 0, p->panel_floats * sizeof *panel->weights);
+    size_t gate_units = panel->width / p->gates, ld = weight.ld / s->type->elements;
+    if (panel->units < gate_units)
+        memset(panel->weights, 0, panel->width * p->k * sizeof *panel->weights);
     for (size_t gate = 0; gate < p->gates; gate++)
-        s->gemm->transpose(panel->weights + gate * p->panel_units, width,
+        s->gemm->transpose(panel->weights + gate * gate_units, panel->width,
                            row_at(s->job->exec, weight, gate * p->units + panel->unit), ld,
                            panel->units, p->k);
 }
@@ -44,8 +44,8 @@ static void pack(const vg_scan *s)
         if (op->kind == VG_SCAN_FWD)
             pack_forward(s, &panel, op->scan_fwd.weight_hh);
         else
-            s->type->pack_rows(job, s->plan.vectors, panel.weights, op->scan_bwd.weight_hh,
-                               panel.unit, panel.units);
+            s->type->pack_rows(job, (uint32_t)(panel.width / s->gemm->lanes), panel.weights,
+                               op->scan_bwd.weight_hh, panel.unit, panel.units);
     }
     if (s->plan.by_batch)
         vg_job_barrier(job);
@@ -61,9 +61,8 @@ void vg_scan_begin(vg_scan *s, const vg_job *job)
                    .packed = job->scheduled->pack->at};
     size_t own = vg_scan_thread_size(job->device, type, &s->plan);
     s->chunk = vg_scan_chunk(&s->plan);
-    s->tile =
-        (vg_rows){job->scratch + job->thread * own, (size_t)s->plan.vectors * job->kernels->lanes};
-    s->staged = s->tile.at + own - vg_scan_staged_size(type, &s->plan);
+    s->tile = job->scratch + job->thread * own;
+    s->staged = s->tile + own - vg_scan_staged_size(type, &s->plan);
     s->carry = job->scratch + job->threads * own;
     if (job->scheduled->packs)
         pack(s);
@@ -88,7 +87,7 @@ static void product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, si
                                           .a_row = left.ld,
                                           .a_k = 1,
                                           .b = panel->weights,
-                                          .b_k = (size_t)s->plan.vectors * s->gemm->lanes,
+                                          .b_k = panel->width,
                                           .b_panel = s->plan.panel_floats,
                                           .c = c.at,
                                           .c_row = c.ld,
@@ -96,7 +95,7 @@ static void product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, si
                                           .n = columns,
                                           .k = s->plan.k,
                                           .block = rows,
-                                          .vectors = s->plan.vectors,
+                                          .vectors = (uint32_t)(panel->width / s->gemm->lanes),
                                           .accumulate = accumulate});
 }
 
@@ -104,7 +103,8 @@ void vg_scan_product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, s
                      size_t rows)
 {
     bool forward = s->job->op->kind == VG_SCAN_FWD;
-    product(s, t, panel, row, rows, forward ? s->tile.ld : panel->units, s->tile, false);
+    product(s, t, panel, row, rows, forward ? panel->width : panel->units,
+            (vg_rows){s->tile, panel->width}, false);
 }
 
 typedef void tile_fn(const vg_scan *scan, uint64_t t, const vg_scan_panel *panel, size_t row,

@@ -18,10 +18,11 @@ typedef struct vg_scan_plan {
     size_t panels;                       /* this thread's */
 } vg_scan_plan;
 
-/* One of a thread's panels. */
+/* One of a thread's panels. `width`: columns of the product, all gates of its units in whole
+ * vectors; the last panel may be narrower than the plan's. */
 typedef struct vg_scan_panel {
     float *weights;
-    size_t unit, units;
+    size_t unit, units, width;
 } vg_scan_panel;
 
 /* A scan as one thread runs it. */
@@ -32,7 +33,7 @@ typedef struct vg_scan {
     vg_scan_plan plan;
     size_t chunk;  /* rows of a tile, at most */
     float *packed; /* the weights of all threads */
-    vg_rows tile;  /* this thread's product */
+    float *tile;   /* this thread's product, [rows, panel width] */
     float *staged; /* this thread's memory for staging, right behind its tile */
     float *carry;  /* what comes back into the states, of all threads; vg_scan_carry() */
 } vg_scan;

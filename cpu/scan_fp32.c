@@ -44,7 +44,7 @@ static void forward_step(const vg_scan *scan, uint64_t t, size_t row, size_t row
     step->rows = rows;
     step->units = panel->units;
     step->x = (vg_gates_in){x, s->preact_x.ld, h};
-    step->h = (vg_gates_in){scan->tile.at, scan->tile.ld, scan->plan.panel_units};
+    step->h = (vg_gates_in){scan->tile, panel->width, panel->width / scan->plan.gates};
     step->bias = (vg_gates_in){vg_floats(exec, s->bias_hh) + unit, 0, h};
     step->state[0] = rows_in(y + row * s->y.ld - batch * s->y.ld, s->y.ld, t * batch, unit);
     step->out[0] = rows_out(y, s->y.ld, at, unit);
@@ -115,7 +115,7 @@ static vg_cell_bwd_step backward_step(const vg_scan *scan, uint64_t t, size_t ro
         .total[1] = rows_out(vg_floats_or_null(exec, s->dc), s->dc.ld, at, unit),
     };
     if (!last)
-        step.product = (vg_rows_in){scan->tile.at, scan->tile.ld};
+        step.product = (vg_rows_in){scan->tile, panel->width};
     if (s->dy.rows > batch)
         step.dy = rows_in(vg_floats(exec, s->dy), s->dy.ld, at, unit);
     else if (s->dy.rows && last)

@@ -99,10 +99,13 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
 vg_scan_panel vg_scan_panel_at(const vg_scan_plan *p, float *packed, uint64_t t, size_t place)
 {
     size_t index = p->turns && t % 2 ? p->panels - 1 - place : place;
-    size_t unit = p->unit + index * p->panel_units;
+    size_t unit = p->unit + index * p->panel_units,
+           units = least(p->panel_units, p->unit_end - unit);
+    size_t lanes = p->panel_units / (p->vectors / p->groups);
     return (vg_scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
                            .unit = unit,
-                           .units = least(p->panel_units, p->unit_end - unit)};
+                           .units = units,
+                           .width = parts(units, lanes) * lanes * p->groups};
 }
 
 size_t vg_scan_chunk(const vg_scan_plan *p)

@@ -67,7 +67,7 @@ static void forward_tile(const vg_scan *scan, uint64_t t, const vg_scan_panel *p
         .rows = rows,
         .units = units,
         .x = vg_stage_gates_in(&w.stage, s->preact_x, at, unit, rows, units, h, p->gates),
-        .h = {scan->tile.at, scan->tile.ld, p->panel_units},
+        .h = {scan->tile, panel->width, panel->width / p->gates},
         .bias = {vg_floats(scan->job->exec, s->bias_hh) + unit, 0, h},
         .kept = vg_stage_gates_out(&w.stage, s->reserve, at, unit, rows, units, h, cell->kept),
     };
@@ -128,7 +128,7 @@ static void backward_tile(const vg_scan *scan, uint64_t t, const vg_scan_panel *
     if (cell->gates_differ)
         step.dh = vg_stage_gates_out(&w.stage, s->dgates_h, at, unit, rows, units, h, p->gates);
     if (!last)
-        step.product = (vg_rows_in){scan->tile.at, scan->tile.ld};
+        step.product = (vg_rows_in){scan->tile, panel->width};
     if (s->dy.rows > p->batch)
         step.dy = vg_stage_in(&w.stage, s->dy, at, unit, rows, units);
     else if (last)
