@@ -2,8 +2,11 @@
  * none; the panels of the packed weights, and the order they are walked in. */
 #include "scan.h"
 
-/* Rows of a tile that the cell's step follows, at most. */
-enum { STEP_ROWS = 48 };
+#include <math.h>
+
+/* STEP_ROWS: of a tile that the cell's step follows, at most. BARRIER_CYCLES: what a step waits for
+ * other threads, whose clocks drift apart: more than the barrier takes alone. */
+enum { STEP_ROWS = 48, BARRIER_CYCLES = 800 };
 
 static size_t least(size_t a, size_t b)
 {
@@ -26,15 +29,33 @@ static uint32_t panel_vectors(const vg_gemm_kernels *g, uint32_t groups, size_t 
     return narrow;
 }
 
-/* Cycles of a step, roughly: multiply-adds, or the weights' way from the second or third level,
- * whichever is longer, and the barrier. */
+/* Shares of weights about as large as the cache that they pass through every step are walked to
+ * and fro: the panels used last are then still in it, where a walk in one direction would have
+ * evicted each before it is used again. Larger shares come from the next level either way. */
+static bool turns_pay(const vg_device *device, double bytes)
+{
+    double near = (double)device->near_bytes;
+    return bytes > 0.5 * near && bytes < 1.5 * near;
+}
+
+/* Cycles that a share's way from the second level takes in a step, and of what that does not hold
+ * beside the windows that stream through, from the third. */
+static double load_cycles(const vg_device *device, double bytes)
+{
+    double held = 0.75 * (double)device->near_bytes;
+    double far = bytes <= held ? 0 : turns_pay(device, bytes) ? bytes - held : bytes;
+    return (bytes - far) / 32 + far / 12;
+}
+
+/* Cycles of a step, roughly: the weights' way and the multiply-adds, which overlap but for a part
+ * where they are equally long, and the barrier. */
 static double step_cycles(const vg_device *device, const vg_scan_plan *p, size_t units, size_t rows,
                           bool barrier)
 {
-    double floats = (double)p->k * p->groups * (double)units, bytes = floats * sizeof(float);
+    double floats = (double)p->k * p->groups * (double)units;
     double sums = floats / device->kernels->lanes * (double)rows;
-    double load = bytes / (bytes < 0.75 * (double)device->near_bytes ? 32 : 12);
-    return (sums > load ? sums : load) + (barrier ? 600 : 0);
+    return hypot(sums, load_cycles(device, floats * sizeof(float))) +
+           (barrier ? BARRIER_CYCLES : 0);
 }
 
 /* The same of a step shared out in one of the two ways. */
@@ -53,16 +74,6 @@ static bool choose_batch(const vg_device *device, const vg_scan_plan *p, uint32_
         return false;
     return device->scan_split == VG_SCAN_BATCH ||
            shared_cycles(device, p, threads, true) <= shared_cycles(device, p, threads, false);
-}
-
-/* Whether a share of the weights about fills the cache that it passes through every step: the
- * panels used last are then still in it, where a walk in one direction would have evicted each
- * before it is used again. Larger shares come from the next level either way, as a stream. */
-static bool turns_pay(const vg_device *device, const vg_scan_plan *p)
-{
-    double bytes = (double)(p->panels * p->panel_floats * sizeof(float));
-    double near = (double)device->near_bytes;
-    return bytes > 0.5 * near && bytes < 1.5 * near;
 }
 
 vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type, const vg_op *op,
@@ -92,7 +103,7 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
     p.panel_floats = (size_t)p.vectors * g->lanes * p.k;
     p.packed_at = (p.unit + (p.by_batch ? 0 : thread * p.panel_units)) * p.groups * p.k;
     p.panels = parts(p.unit_end - p.unit, p.panel_units);
-    p.turns = turns_pay(device, &p);
+    p.turns = turns_pay(device, (double)(p.panels * p.panel_floats * sizeof(float)));
     return p;
 }
 
@@ -100,8 +111,8 @@ vg_scan_panel vg_scan_panel_at(const vg_scan_plan *p, float *packed, uint64_t t,
 {
     size_t index = p->turns && t % 2 ? p->panels - 1 - place : place;
     size_t unit = p->unit + index * p->panel_units,
-           units = least(p->panel_units, p->unit_end - unit);
-    size_t lanes = p->panel_units / (p->vectors / p->groups);
+           lanes = p->panel_units / (p->vectors / p->groups);
+    size_t units = least(p->panel_units, p->unit_end - unit);
     return (vg_scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
                            .unit = unit,
                            .units = units,

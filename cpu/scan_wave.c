@@ -2,7 +2,8 @@
  * runs the next one on another, each chunk's input product (backward: the product that goes on to
  * the layer below) just beside its steps. What no thread can do alone for one layer without a
  * barrier a step, several do for several layers with one a chunk. The list of ops stays as it is:
- * pairs of neighbours in it run together. */
+ * pairs of neighbours in it run together. For one layer, chunks of its input product just ahead of
+ * its steps gain nothing: the windows stream beside the weights, and a whole product packs once. */
 #include "scan.h"
 
 /* Batch rows times steps of a chunk: as many as keep the vectors of its product busy. A product of
