@@ -22,7 +22,8 @@ static size_t fp32_scratch(const vg_device *device, const vg_op *op)
 {
     switch (op->kind) {
     case VG_DENSE_FWD: return vg_dense_fwd_scratch(device, op);
-    case VG_DENSE_BWD_DATA: return vg_dense_bwd_scratch(device, op);
+    case VG_DENSE_BWD_DATA:
+    case VG_DENSE_BWD_WEIGHTS: return vg_dense_bwd_scratch(device, op);
     case VG_CLIP: return vg_clip_scratch(op);
     default: return 0;
     }

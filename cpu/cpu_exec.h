@@ -148,6 +148,8 @@ size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op);
 /* Whether [rows, cols] is better shared out by rows, a vector of columns being the smallest share.
  */
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
+/* Whether rows are so many that each thread has blocks of its own, and the weights serve all. */
+bool vg_share_many_rows(const vg_device *device, size_t rows);
 /* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
 bool vg_share_few_rows(const vg_device *device, size_t rows);
 

@@ -8,12 +8,22 @@ enum { PACKED_ROWS = 256 };
 enum { STREAMED_ROWS = 6, STREAMED_BLOCK = 32 };
 /* Up to so many rows every thread computes all of dz for itself, and needs no barrier before dx. */
 enum { OWN_ROWS = 192 };
+/* From so many rows on, both sides of dweight's product are copied in the order of their use. */
+enum { COPIED_ROWS = 2 * VG_K_BLOCK };
+/* From so many rows a thread on they are shared out whatever the columns. */
+enum { MANY_ROWS = 1024 };
 
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
 {
     size_t threads = vg_pool_threads(device->pool), lanes = device->kernels->lanes;
     size_t units = (cols + lanes - 1) / lanes, row_units = (rows + 7) / 8;
     return units % threads != 0 && units < 16 * threads && row_units > units;
+}
+
+bool vg_share_many_rows(const vg_device *device, size_t rows)
+{
+    size_t threads = vg_pool_threads(device->pool);
+    return threads > 1 && rows / threads >= MANY_ROWS;
 }
 
 bool vg_share_few_rows(const vg_device *device, size_t rows)
@@ -124,20 +134,35 @@ static const float *dz_make(const vg_job *job, bool few_rows, size_t first, size
     return window;
 }
 
-typedef struct skip_rows {
+typedef struct skip_window {
     const vg_job *job;
-    size_t row, col, cols;
-} skip_rows;
+    size_t row, col;
+} skip_window;
 
-static void skip_add(void *context, size_t first, size_t rows)
+static void skip_add(void *context, size_t row, size_t rows, size_t col, size_t cols)
 {
-    const skip_rows *s = context;
+    const skip_window *s = context;
     const vg_dense_bwd_data *d = &s->job->op->dense_bwd_data;
     const vg_exec *exec = s->job->exec;
-    size_t row = s->row + first;
-    s->job->kernels->add(rows, s->cols,
-                         (vg_rows_in){vg_floats(exec, d->dy) + row * d->dy.ld + s->col, d->dy.ld},
-                         (vg_rows){vg_floats(exec, d->dx) + row * d->dx.ld + s->col, d->dx.ld});
+    row += s->row;
+    col += s->col;
+    s->job->kernels->add(rows, cols,
+                         (vg_rows_in){vg_floats(exec, d->dy) + row * d->dy.ld + col, d->dy.ld},
+                         (vg_rows){vg_floats(exec, d->dx) + row * d->dx.ld + col, d->dx.ld});
+}
+
+/* Floats of the packed weights; the threads' strips follow. */
+static size_t packed_floats(const vg_device *device, uint32_t vectors, size_t k, size_t n)
+{
+    const vg_gemm_kernels *g = device->kernels->gemm;
+    size_t rest = vg_pool_threads(device->pool) * (size_t)vectors * g->lanes * k;
+    return (vg_pack_size(g, vectors, k, n) + rest + 15) / 16 * 16;
+}
+
+static float *packed_strips(const vg_job *job, uint32_t vectors, size_t k, size_t n)
+{
+    return job->scratch + packed_floats(job->device, vectors, k, n) +
+           job->thread * vg_product_strips(job->kernels->gemm, vectors, job->device->near_bytes);
 }
 
 void vg_dense_bwd_data_run(const vg_job *job)
@@ -147,7 +172,8 @@ void vg_dense_bwd_data_run(const vg_job *job)
     const vg_exec *exec = job->exec;
     bool packed = d->dx.rows >= PACKED_ROWS;
     bool few_rows = !packed && vg_share_few_rows(job->device, d->dx.rows);
-    bool rows_shared = few_rows || vg_share_by_rows(job->device, d->dx.rows, d->dx.cols);
+    bool rows_shared = few_rows || vg_share_by_rows(job->device, d->dx.rows, d->dx.cols) ||
+                       vg_share_many_rows(job->device, d->dx.rows);
     size_t row = 0, row_end = d->dx.rows, col = 0, end = d->dx.cols, k = d->weight.rows, k0 = 0,
            k1 = k;
     if (few_rows)
@@ -160,7 +186,9 @@ void vg_dense_bwd_data_run(const vg_job *job)
     const float *dz = dz_make(job, few_rows, row, row_end, &dz_row);
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t width = (size_t)vectors * g->lanes;
-    skip_rows skip = {job, row, col, end - col};
+    size_t near_bytes = job->device->near_bytes;
+    bool far = packed && k * (end - col) * sizeof *dz > near_bytes;
+    skip_window skip = {job, row, col};
     vg_product product = {.a = dz + row * dz_row,
                           .a_row = dz_row,
                           .a_k = 1,
@@ -187,22 +215,127 @@ void vg_dense_bwd_data_run(const vg_job *job)
         product.b_k = width;
         product.b_panel = width * k;
         product.prefetch_b = 0;
+        product.strips = far ? packed_strips(job, vectors, k, d->dx.cols) : NULL;
+        product.ahead = far ? vg_product_round(&product, g->lanes) : 0;
     } else if (d->dx.rows <= STREAMED_ROWS) {
         product.k_block = STREAMED_BLOCK;
         product.prefetch_b = STREAMED_BLOCK * d->weight.ld;
     }
-    product.block =
-        vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
+    product.block = far ? vg_product_strips_block(g, vectors, near_bytes)
+                        : vg_product_block(g, vectors, product.m, product.n, product.k, near_bytes);
     vg_product_run(g, &product);
 }
 
 /* Backward by the weights. */
+
+static bool both_copied(const vg_dense_bwd_weights *d)
+{
+    return d->dz.rows >= COPIED_ROWS;
+}
+
+/* Scratch of a product whose sides are both copied: two blocks of x in panels, which the threads
+ * share, and for every thread strips of dz and the sums of their rows. */
+typedef struct copies {
+    uint32_t vectors;
+    size_t width, panels, block, strips;
+} copies;
+
+static copies copies_of(const vg_device *device, const vg_dense_bwd_weights *d)
+{
+    const vg_gemm_kernels *g = device->kernels->gemm;
+    copies c = {.vectors = vg_product_vectors(g, d->dweight.rows)};
+    c.width = (size_t)c.vectors * g->lanes;
+    c.panels = vg_pack_size(g, c.vectors, VG_K_BLOCK, d->dweight.cols);
+    c.block = vg_product_strips_block(g, c.vectors, device->near_bytes);
+    c.strips = vg_product_strips(g, c.vectors, device->near_bytes);
+    return c;
+}
+
+static size_t copies_own(const copies *c)
+{
+    return (c->strips + c->block + 15) / 16 * 16;
+}
+
+/* This thread's share of block q of x. */
+static void panels_copy(const vg_job *job, const copies *c, size_t q, size_t k0, size_t k)
+{
+    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
+    size_t first, last;
+    vg_columns_share(1, k, job->thread, job->threads, &first, &last);
+    job->kernels->gemm->strips(
+        &(vg_strips){.to = job->scratch + q % 2 * c->panels + first * c->width,
+                     .from = vg_floats(job->exec, d->x) + (k0 + first) * d->x.ld,
+                     .strip = k * c->width,
+                     .row = c->width,
+                     .from_row = d->x.ld,
+                     .wide = c->width,
+                     .cols = d->x.cols,
+                     .k = last - first});
+}
+
+/* dweight and dbias of rows [row, + rows) get the part of steps [k0, + k), in block q. */
+static void weights_block(const vg_job *job, const copies *c, size_t q, size_t k0, size_t k,
+                          size_t row, size_t rows)
+{
+    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
+    const float *dz = vg_floats(job->exec, d->dz) + k0 * d->dz.ld + row;
+    float *dbias = vg_floats(job->exec, d->dbias) + row;
+    float *strips = job->scratch + 2 * c->panels + job->thread * copies_own(c);
+    float *sums = q ? strips + c->strips : dbias;
+    job->kernels->column_sums(k, rows, (vg_rows_in){dz, d->dz.ld}, sums);
+    if (q)
+        job->kernels->add(1, rows, (vg_rows_in){sums, rows}, (vg_rows){dbias, rows});
+    vg_product product = {.a = dz,
+                          .a_row = 1,
+                          .a_k = d->dz.ld,
+                          .b = job->scratch + q % 2 * c->panels,
+                          .b_k = c->width,
+                          .b_panel = c->width * k,
+                          .c = vg_floats(job->exec, d->dweight) + row * d->dweight.ld,
+                          .c_row = d->dweight.ld,
+                          .m = rows,
+                          .n = d->dweight.cols,
+                          .k = k,
+                          .block = rows,
+                          .vectors = c->vectors,
+                          .accumulate = q > 0,
+                          .strips = strips};
+    product.ahead = vg_product_round(&product, job->kernels->lanes);
+    vg_product_run(job->kernels->gemm, &product);
+}
+
+/* Many rows of dz and x, by the blocks of K that a product has: the threads copy a block of x while
+ * the one before is in use, and each multiplies its own rows of dweight. */
+static void weights_copied(const vg_job *job)
+{
+    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
+    copies c = copies_of(job->device, d);
+    size_t first, last, k = d->dz.rows, blocks = (k + VG_K_BLOCK - 1) / VG_K_BLOCK;
+    vg_columns_share(job->kernels->lanes, d->dweight.rows, job->thread, job->threads, &first,
+                     &last);
+    size_t rows = last - first, parts = (rows + c.block - 1) / c.block;
+    vg_job_barrier(job); /* an op before this one may have the scratch in use */
+    panels_copy(job, &c, 0, 0, k / blocks);
+    for (size_t q = 0; q < blocks; q++) {
+        size_t k0 = k * q / blocks, k1 = k * (q + 1) / blocks, k2 = k * (q + 2) / blocks;
+        vg_job_barrier(job);
+        if (q + 1 < blocks)
+            panels_copy(job, &c, q + 1, k1, k2 - k1);
+        for (size_t r = 0; r < parts; r++)
+            weights_block(job, &c, q, k0, k1 - k0, first + rows * r / parts,
+                          rows * (r + 1) / parts - rows * r / parts);
+    }
+}
 
 void vg_dense_bwd_weights_run(const vg_job *job)
 {
     const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_exec *exec = job->exec;
+    if (both_copied(d)) {
+        weights_copied(job);
+        return;
+    }
     size_t first, last, row = 0, row_end = d->dweight.rows, col = 0, end = d->dweight.cols;
     vg_columns_share(g->lanes, d->dz.cols, job->thread, job->threads, &first, &last);
     job->kernels->column_sums(d->dz.rows, last - first,
@@ -239,11 +372,13 @@ size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op)
     const vg_gemm_kernels *g = device->kernels->gemm;
     size_t threads = vg_pool_threads(device->pool);
     const vg_dense_bwd_data *d = &op->dense_bwd_data;
-    if (op->kind != VG_DENSE_BWD_DATA)
-        return 0;
+    if (op->kind == VG_DENSE_BWD_WEIGHTS) {
+        copies c = copies_of(device, &op->dense_bwd_weights);
+        return both_copied(&op->dense_bwd_weights) ? 2 * c.panels + threads * copies_own(&c) : 0;
+    }
     if (d->dx.rows < PACKED_ROWS)
         return own_dz(device, d) ? threads * d->dy.rows * own_row(d) : 0;
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
-    size_t k = d->weight.rows;
-    return vg_pack_size(g, vectors, k, d->dx.cols) + threads * (size_t)vectors * g->lanes * k;
+    return packed_floats(device, vectors, d->weight.rows, d->dx.cols) +
+           threads * vg_product_strips(g, vectors, device->near_bytes);
 }

@@ -67,15 +67,15 @@ static void forward_finish(const forward *f, size_t row, size_t rows, size_t col
                                                  .ld_y = d->y.ld});
 }
 
-typedef struct finish_rows {
+typedef struct finish_window {
     const forward *f;
-    size_t first_row, col, cols;
-} finish_rows;
+    size_t row, col;
+} finish_window;
 
-static void finish_block(void *context, size_t first, size_t rows)
+static void finish_block(void *context, size_t row, size_t rows, size_t col, size_t cols)
 {
-    const finish_rows *r = context;
-    forward_finish(r->f, r->first_row + first, rows, r->col, r->cols);
+    const finish_window *w = context;
+    forward_finish(w->f, w->row + row, rows, w->col + col, cols);
 }
 
 /* z[row.., col..] for n rows and at most a block of columns, from those rows' xᵀ in panels. */
@@ -163,16 +163,26 @@ static void forward_dots(const forward *f)
     forward_finish(f, 0, f->rows, col, end - col);
 }
 
+/* Floats of the packed weights of one piece. */
+static size_t packed_piece(const vg_device *device, uint32_t vectors, size_t in, size_t out)
+{
+    const vg_gemm_kernels *g = device->kernels->gemm;
+    size_t threads = vg_pool_threads(device->pool);
+    return vg_pack_size(g, vectors, in, out) + threads * (size_t)vectors * g->lanes * in;
+}
+
 static void forward_many_rows(const forward *f)
 {
     const vg_job *job = f->job;
     const vg_gemm_kernels *g = job->kernels->gemm;
     const vg_mat *x = &f->d->x, *weight = &f->d->weight;
-    bool rows_shared = vg_share_by_rows(job->device, f->rows, f->out);
+    bool rows_shared =
+        vg_share_by_rows(job->device, f->rows, f->out) || vg_share_many_rows(job->device, f->rows);
     uint32_t vectors = vg_product_vectors(g, f->rows), pieces = job->op->pieces;
     size_t width = (size_t)vectors * g->lanes, k0, k1, col = 0, end = f->out;
+    size_t near_bytes = job->device->near_bytes;
     uint64_t row = 0, row_end = f->rows;
-    size_t piece = vg_pack_size(g, vectors, f->in, f->out) + job->threads * width * f->in;
+    size_t piece = packed_piece(job->device, vectors, f->in, f->out);
     if (rows_shared)
         vg_pool_share(f->rows, job->thread, job->threads, &row, &row_end);
     else
@@ -186,7 +196,10 @@ static void forward_many_rows(const forward *f)
                 f->in, k0, k1 - k0, 0, end - col);
     if (rows_shared)
         vg_job_barrier(job);
-    finish_rows finish = {f, row, col, end - col};
+    finish_window finish = {f, row, col};
+    float *strips = job->scratch + round_up(pieces * piece, 16) +
+                    job->thread * vg_product_strips(g, vectors, near_bytes);
+    bool far = f->in * (end - col) * sizeof *packed > near_bytes;
     for (uint32_t p = 0; p < pieces; p++) {
         vg_product product = {.a = vg_floats(job->exec, *x) + row * x->ld,
                               .a_row = x->ld,
@@ -203,7 +216,10 @@ static void forward_many_rows(const forward *f)
                               .done = p + 1 == pieces ? finish_block : NULL,
                               .context = &finish};
         product.block =
-            vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
+            far ? vg_product_strips_block(g, vectors, near_bytes)
+                : vg_product_block(g, vectors, product.m, product.n, product.k, near_bytes);
+        product.strips = far ? strips : NULL;
+        product.ahead = far ? vg_product_round(&product, g->lanes) : 0;
         vg_product_run(g, &product);
     }
 }
@@ -218,8 +234,8 @@ static size_t scratch_size(const vg_device *device, const vg_op *op, size_t *z_a
         size = threads * transposed_scratch(device, in, rows);
     } else {
         uint32_t vectors = vg_product_vectors(g, rows);
-        size = op->pieces *
-               (vg_pack_size(g, vectors, in, out) + threads * (size_t)vectors * g->lanes * in);
+        size = round_up(op->pieces * packed_piece(device, vectors, in, out), 16) +
+               threads * vg_product_strips(g, vectors, device->near_bytes);
     }
     *z_at = round_up(size, 16);
     return d->winner.rows ? *z_at + rows * round_up(op->pieces * out, 16) : *z_at;

@@ -23,11 +23,14 @@ enum {
  * accumulate: the sum is added to C. stream (not while accumulating; C and its rows aligned to
  * whole vectors): C goes past the caches; other threads see it after the next barrier. prefetch_a
  * (where a_k = 1): as many rows of A after the tile's are asked for. prefetch_b (where a_k = 1; 0 =
- * none): the lines at that distance in elements from those of B in use are. */
+ * none): the lines at that distance in elements from those of B in use are. prefetch_c (where a_row
+ * = 1): those of C are, before the sums. ahead (where a_row or a_k = 1; null: nothing): from there
+ * on half a tile's B is asked for, for the second level. */
 typedef struct vg_tile {
     size_t a_row, a_k, b_k, c_row, k, prefetch_b;
+    const float *ahead;
     uint32_t n;
-    bool accumulate, stream, prefetch_a;
+    bool accumulate, stream, prefetch_a, prefetch_c;
 } vg_tile;
 
 /* What differs from tile to tile comes in registers: through memory it would wait for the sums of
@@ -43,6 +46,15 @@ typedef struct vg_dot {
     size_t x_row, w_row, c_row, rows, outs, k;
 } vg_dot;
 
+/* Copies columns into strips of `wide` of them: to[j / wide · strip + i·row + j % wide] = from[i ·
+ * from_row + j] for i < k, j < cols. row: whole vectors, wide at least; the floats beyond a strip's
+ * columns become anything. */
+typedef struct vg_strips {
+    float *to;
+    const float *from;
+    size_t strip, row, from_row, wide, cols, k;
+} vg_strips;
+
 typedef struct vg_gemm_kernels {
     uint32_t lanes;
     uint32_t max_rows[VG_TILE_VECTORS + 1]; /* of a tile so many vectors wide; 0: no such width */
@@ -53,6 +65,7 @@ typedef struct vg_gemm_kernels {
     /* to[j·to_row + i] = from[i·from_row + j] for i < rows, j < cols; nothing else is touched. */
     void (*transpose)(float *to, size_t to_row, const float *from, size_t from_row, size_t rows,
                       size_t cols);
+    void (*strips)(const vg_strips *strips);
     /* `rounds` rounds of independent fused multiply-adds in registers; returns the FLOP done. */
     double (*fma_burst)(uint64_t rounds, float *sink);
     /* Reads n floats, a multiple of 256, once. */

@@ -20,9 +20,9 @@ static const size_t sizes[SIZES] = {1, 3, 17, 33, 255, 257};
 #endif
 static const float poison = 12345.0f;
 
-typedef enum layout { NN, NT, TN, NT_PACKED, NN_PACKED, LAYOUTS } layout;
-static const char *const layout_names[LAYOUTS] = {"NN", "NT by columns", "TN", "NT packed",
-                                                  "NN packed"};
+typedef enum layout { NN, NT, TN, NT_PACKED, NN_PACKED, NN_STRIPS, TN_STRIPS, LAYOUTS } layout;
+static const char *const layout_names[LAYOUTS] = {
+    "NN", "NT by columns", "TN", "NT packed", "NN packed", "NN packed, A too", "TN, A packed"};
 
 static float value(uint64_t *state)
 {
@@ -41,12 +41,24 @@ static float *floats(size_t n)
 }
 
 typedef struct operands {
-    float *a, *b, *c, *packed;
-    size_t a_row, b_row, c_row;
+    float *a, *b, *c, *packed, *strips;
+    size_t a_row, b_row, c_row, m, n;
+    size_t finished; /* elements of C that were said to be final */
 } operands;
 
+/* A final window holds no poison, and is inside C. */
+static void finished(void *context, size_t row, size_t rows, size_t col, size_t cols)
+{
+    operands *o = context;
+    assert_true(row + rows <= o->m && col + cols <= o->n);
+    for (size_t i = row; i < row + rows; i++)
+        for (size_t j = col; j < col + cols; j++)
+            assert_true(o->c[i * o->c_row + j] != poison);
+    o->finished += rows * cols;
+}
+
 static void run(const vg_gemm_kernels *kernels, layout l, size_t m, size_t n, size_t k,
-                bool accumulate, const operands *o)
+                bool accumulate, operands *o)
 {
     vg_product p = {.a = o->a,
                     .a_row = o->a_row,
@@ -58,17 +70,20 @@ static void run(const vg_gemm_kernels *kernels, layout l, size_t m, size_t n, si
                     .m = m,
                     .n = n,
                     .k = k,
-                    .accumulate = accumulate};
+                    .accumulate = accumulate,
+                    .done = finished,
+                    .context = o};
     p.vectors = vg_product_vectors(kernels, m);
     size_t width = (size_t)p.vectors * kernels->lanes;
     p.b_panel = width;
     p.prefetch_a = l == NT;
     p.prefetch_b = l == NN;
-    if (l == TN) {
+    if (l == TN || l == TN_STRIPS) {
         p.a_row = 1;
         p.a_k = o->a_row;
     }
-    if (l == NT_PACKED || l == NN_PACKED) { /* in two calls, as two threads would */
+    if (l == NT_PACKED || l == NN_PACKED ||
+        l == NN_STRIPS) { /* in two calls, as two threads would */
         size_t half = n / 2 / width * width;
         vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, 0, k, 0, half);
         vg_pack(kernels, p.vectors, o->packed, o->b, o->b_row, l == NT_PACKED, k, 0, k / 2, half,
@@ -86,16 +101,26 @@ static void run(const vg_gemm_kernels *kernels, layout l, size_t m, size_t n, si
         p.b_k = row;
     }
     p.block = vg_product_block(kernels, p.vectors, m, n, k, 65536);
+    if (l == NN_STRIPS || l == TN_STRIPS) {
+        size_t cache = n % 4 == 1 ? 65536 : 1 << 20; /* a strip a block, and several */
+        p.block = vg_product_strips_block(kernels, p.vectors, cache);
+        p.strips = o->strips = floats(vg_product_strips(kernels, p.vectors, cache));
+    }
+    p.ahead = l == NN_PACKED || l == NN_STRIPS ? vg_product_round(&p, kernels->lanes) : 0;
     vg_product_run(kernels, &p);
+    assert_int_equal(o->finished, m * n);
 }
 
 static void check(const vg_gemm_kernels *kernels, const char *isa, layout l, size_t m, size_t n,
                   size_t k, bool accumulate)
 {
-    bool b_transposed = l == NT || l == NT_PACKED, a_transposed = l == TN;
+    bool b_transposed = l == NT || l == NT_PACKED, a_transposed = l == TN || l == TN_STRIPS;
     size_t a_rows = a_transposed ? k : m, b_rows = b_transposed ? n : k;
-    operands o = {
-        .a_row = (a_transposed ? m : k) + 5, .b_row = (b_transposed ? k : n) + 3, .c_row = n + RED};
+    operands o = {.a_row = (a_transposed ? m : k) + 5,
+                  .b_row = (b_transposed ? k : n) + 3,
+                  .c_row = n + RED,
+                  .m = m,
+                  .n = n};
     o.a = floats(a_rows * o.a_row);
     o.b = floats(b_rows * o.b_row + 64);
     o.c = floats((m + 1) * o.c_row);
@@ -133,6 +158,7 @@ static void check(const vg_gemm_kernels *kernels, const char *isa, layout l, siz
     free(o.b);
     free(o.c);
     free(o.packed);
+    free(o.strips);
 }
 
 static void test_layouts(void **unused)
