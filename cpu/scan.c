@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* Up to so many rows are asked for from the other threads' caches before the product. */
+/* Up to so many rows are asked for from the other threads' caches before the product, and the next
+ * panel is not: so short a product hides nothing. */
 enum { FETCHED_ROWS = 4 };
 
 static size_t least(size_t a, size_t b)
@@ -79,14 +80,17 @@ static vg_rows_in left_of(const vg_scan *s, uint64_t t)
     return (vg_rows_in){row_at(s->job->exec, m, t * s->plan.batch), m.ld / s->type->elements};
 }
 
+/* The last rows ask for the walk's next panel. */
 static void product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, size_t row,
                     size_t rows, size_t columns, vg_rows c, bool accumulate)
 {
     vg_rows_in left = left_of(s, t);
+    bool asks = rows > FETCHED_ROWS && row + rows == s->plan.row_end;
     vg_product_run(s->gemm, &(vg_product){.a = left.at + row * left.ld,
                                           .a_row = left.ld,
                                           .a_k = 1,
                                           .b = panel->weights,
+                                          .ahead = asks ? panel->next : 0,
                                           .b_k = panel->width,
                                           .b_panel = s->plan.panel_floats,
                                           .c = c.at,

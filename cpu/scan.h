@@ -12,6 +12,7 @@ typedef struct vg_scan_plan {
     uint32_t groups, vectors;      /* of columns a unit in a panel; vectors a panel */
     size_t panel_units, panel_floats;
     bool by_batch;
+    bool streams;                        /* the weights fit no near cache */
     bool turns;                          /* every other step walks the panels from the last on */
     size_t unit, unit_end, row, row_end; /* this thread's */
     size_t packed_at;                    /* this thread's first panel, floats into the pack */
@@ -23,6 +24,7 @@ typedef struct vg_scan_plan {
 typedef struct vg_scan_panel {
     float *weights;
     size_t unit, units, width;
+    ptrdiff_t next; /* the walk's next panel, floats from this one; 0: the near cache has it */
 } vg_scan_panel;
 
 /* A scan as one thread runs it. */

@@ -1,10 +1,6 @@
 /* The tiles of a scan in fp32: the cell's step on the windows where they stand. */
 #include "scan.h"
 
-/* Up to so many rows, what the step reads and writes is asked for before the product; more lines
- * would hold the product up and push its operands out of the first level. */
-enum { AHEAD_ROWS = 4 };
-
 static vg_rows_in rows_in(const float *at, size_t ld, size_t row, size_t unit)
 {
     return (vg_rows_in){at ? at + row * ld + unit : NULL, ld};
@@ -65,8 +61,7 @@ static void forward_tile(const vg_scan *scan, uint64_t t, const vg_scan_panel *p
     const vg_kernels *kernels = scan->job->kernels;
     vg_cell_fwd_step step;
     forward_step(scan, t, row, rows, panel, &step);
-    if (rows <= AHEAD_ROWS)
-        kernels->cell_fwd_ahead(&step);
+    kernels->cell_fwd_ahead(&step);
     vg_scan_product(scan, t, panel, row, rows);
     kernels->cell_fwd(&step);
 }
@@ -141,8 +136,7 @@ static void backward_tile(const vg_scan *scan, uint64_t t, const vg_scan_panel *
 {
     const vg_kernels *kernels = scan->job->kernels;
     vg_cell_bwd_step step = backward_step(scan, t, row, rows, panel);
-    if (rows <= AHEAD_ROWS)
-        kernels->cell_bwd_ahead(&step);
+    kernels->cell_bwd_ahead(&step);
     if (step.product.at)
         vg_scan_product(scan, t + 1, panel, row, rows);
     kernels->cell_bwd(&step);

@@ -103,20 +103,35 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
     p.panel_floats = (size_t)p.vectors * g->lanes * p.k;
     p.packed_at = (p.unit + (p.by_batch ? 0 : thread * p.panel_units)) * p.groups * p.k;
     p.panels = parts(p.unit_end - p.unit, p.panel_units);
-    p.turns = turns_pay(device, (double)(p.panels * p.panel_floats * sizeof(float)));
+    size_t bytes = p.panels * p.panel_floats * sizeof(float);
+    p.turns = turns_pay(device, (double)bytes);
+    p.streams = 2 * bytes > device->near_bytes;
     return p;
+}
+
+/* From the panel at `place` to the walk's next, that of the next step's walk after the last. */
+static ptrdiff_t next_panel(const vg_scan_plan *p, bool back, size_t place)
+{
+    ptrdiff_t floats = (ptrdiff_t)p->panel_floats;
+    if (!p->streams)
+        return 0;
+    if (place + 1 == p->panels)
+        return p->turns ? 0 : -(ptrdiff_t)place * floats;
+    return back ? -floats : floats;
 }
 
 vg_scan_panel vg_scan_panel_at(const vg_scan_plan *p, float *packed, uint64_t t, size_t place)
 {
-    size_t index = p->turns && t % 2 ? p->panels - 1 - place : place;
+    bool back = p->turns && t % 2;
+    size_t index = back ? p->panels - 1 - place : place;
     size_t unit = p->unit + index * p->panel_units,
            lanes = p->panel_units / (p->vectors / p->groups);
     size_t units = least(p->panel_units, p->unit_end - unit);
     return (vg_scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
                            .unit = unit,
                            .units = units,
-                           .width = parts(units, lanes) * lanes * p->groups};
+                           .width = parts(units, lanes) * lanes * p->groups,
+                           .next = next_panel(p, back, place)};
 }
 
 size_t vg_scan_chunk(const vg_scan_plan *p)
