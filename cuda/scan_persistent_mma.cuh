@@ -109,7 +109,7 @@ VG_DEVICE void load_weights(mma_product<W, FRAGMENTS> *p, const Source &source, 
             w[j] = load_fragments(*p, source, 0, first + j);
         VG_UNROLL
         for (uint32_t j = 0; j < HELD; j++)
-            if (j / ONCE * ONCE == first)
+            if (j >= first && j < first + ONCE)
                 p->weights[j] = w[j % ONCE];
     }
     for (uint32_t round = 0; round < t.rounds; round++)
@@ -199,20 +199,17 @@ VG_DEVICE void multiply_chunk(const mma_product<W, FRAGMENTS> &p, const operand<
                               const cursor &at, const W *stage,
                               typename mma_product<W, FRAGMENTS>::sums &c)
 {
-    enum { HELD = mma_product<W, FRAGMENTS>::HELD, MOST = VG_PERSISTENT_MOST_CHUNK };
+    enum { HELD = mma_product<W, FRAGMENTS>::HELD };
     if (at.step == 0)
         clear<W, FRAGMENTS>(c);
     const uint32_t end = (uint32_t)least(at.step + p.tiles.chunk, p.tiles.steps);
     const uint32_t held = (uint32_t)least(end, p.tiles.held);
-    /* Registers have no index: the chunk is found first, then its steps. */
+    /* Registers have no index: each step asks whether it is meant. Asked by equality, the compiler
+     * makes one of the questions, and memory of the registers. */
     VG_UNROLL
-    for (uint32_t first = 0; first < HELD; first += MOST)
-        if (first == at.step / MOST * MOST) {
-            VG_UNROLL
-            for (uint32_t j = first; j < first + MOST; j++)
-                if (j >= at.step && j < held)
-                    multiply_step(p, stage, j - at.step, p.weights[j], c);
-        }
+    for (uint32_t j = 0; j < HELD; j++)
+        if (j >= at.step && j < held)
+            multiply_step(p, stage, j - at.step, p.weights[j], c);
     for (uint32_t j = at.step > held ? at.step : held; j < end; j++)
         multiply_step(p, stage, j - at.step, load_more(p, at.round, j), c);
     if (end == p.tiles.steps)
