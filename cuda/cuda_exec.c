@@ -29,7 +29,7 @@ static vg_status op_scratch(vg_device *device, const vg_program *program, const 
         *out = vg_dense_scratch(op);
     } else if (is_scan(op)) {
         VG_TRY(vg_scan_pick(device, op, program->model.dtype, &regime));
-        *out = regime->scratch(device, op, program->model.dtype);
+        *out = regime->scratch ? regime->scratch(device, op, program->model.dtype) : 0;
     } else {
         *out = vg_signal_scratch(op);
     }
@@ -51,7 +51,9 @@ uint64_t vg_cuda_op_nodes(const vg_exec *exec, const vg_op *op)
     const vg_prepared *prepared = &exec->prepared[op - exec->program->ops];
     if (is_dense(op)) /* the library may split a product in two, and add it up */
         return prepared->kernel ? 4 : 2;
-    return is_scan(op) ? prepared->regime->nodes(op) : vg_signal_nodes(op);
+    if (!is_scan(op))
+        return vg_signal_nodes(op);
+    return prepared->regime->nodes ? prepared->regime->nodes(op) : 1;
 }
 
 vg_status vg_cuda_op_issue(const vg_issue *issue)

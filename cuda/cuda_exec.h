@@ -72,7 +72,9 @@ struct vg_scan_regime {
     vg_status (*launches)(vg_device *device, const vg_op *op, vg_dtype dtype, bool *out);
     /* Seconds of the whole scan by its cost model. */
     double (*cost_s)(const vg_device *device, const vg_op *op, vg_dtype dtype);
-    /* Bytes of scratch while it runs. */
+    /* Multiprocessors that it keeps busy. May be null: all of them. */
+    double (*busy)(const vg_device *device, const vg_op *op, vg_dtype dtype);
+    /* Bytes of scratch while it runs. May be null: none. */
     uint64_t (*scratch)(const vg_device *device, const vg_op *op, vg_dtype dtype);
     /* Makes what issuing needs (products, a plan) and frees it; *plan may stay null. Either may be
      * null: nothing is to be made. */
@@ -80,7 +82,7 @@ struct vg_scan_regime {
     void (*release)(void *plan);
     /* The scan, forward or backward. */
     vg_status (*issue)(const vg_issue *issue, void *plan);
-    /* Nodes that it adds to a graph. */
+    /* Nodes that it adds to a graph. May be null: one. */
     uint64_t (*nodes)(const vg_op *op);
     /* "" or words for the column `algorithm`, "units=8 blocks=64 weights=shared". */
     void (*words)(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size);

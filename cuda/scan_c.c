@@ -1,41 +1,37 @@
 /* Regime C of a recurrence: one launch a scan, a cluster some batch rows, the weights in its
  * multiprocessors. A step waits for one push through distributed shared memory; it ends where the
  * weights no longer fit a cluster. */
-#include "cuda_exec.h"
+#include "scan_held.h"
+
 #include "scan_cluster_plan.h"
 
-#include <math.h>
 #include <stdio.h>
 
-/* Units that no cluster holds. */
-enum { FAR_TOO_MANY = 8192 };
-
-static vg_scan_block_case case_of(const vg_op *op, vg_dtype storage)
+static bool plan(const vg_chip *chip, const vg_scan_block_case *c, vg_held_plan *out)
 {
-    return (vg_scan_block_case){.cell = op->cell,
-                                .forward = vg_scan_is_forward(op),
-                                .w = storage,
-                                .units = vg_scan_weight(op).cols,
-                                .batch = op->batch};
+    vg_scan_cluster_plan p;
+    if (!vg_scan_cluster_plan_make(chip, c, &p))
+        return false;
+    *out = (vg_held_plan){.shape = p.shape,
+                          .threads = p.threads,
+                          .slices = p.slices,
+                          .blocks = p.clusters * p.cluster,
+                          .cluster = p.cluster,
+                          .block_units = p.block_units,
+                          .shared_bytes = p.shared_bytes,
+                          .start_s = p.start_s,
+                          .step_s = p.step_s};
+    return true;
 }
 
-static bool plan_of(const vg_device *device, const vg_op *op, vg_dtype storage,
-                    vg_scan_cluster_plan *out)
-{
-    const vg_scan_block_case c = case_of(op, storage);
-    return vg_scan_cluster_plan_make(&device->chip, &c, out);
-}
-
-/* The most units, below those of the scan, that a cluster of its chip holds. */
-static uint32_t most_units(const vg_device *device, const vg_op *op, vg_dtype storage)
-{
-    vg_scan_cluster_plan plan;
-    vg_scan_block_case c = case_of(op, storage);
-    c.units = c.units < FAR_TOO_MANY ? c.units : FAR_TOO_MANY;
-    while (--c.units > 0 && !vg_scan_cluster_plan_make(&device->chip, &c, &plan)) {
-    }
-    return c.units;
-}
+static const vg_held held = {
+    .name = "C",
+    .holder = "one cluster",
+    .far_too_many = 8192,
+    .plan = plan,
+    .forward = vg_scan_cluster_fwd_kernel,
+    .backward = vg_scan_cluster_bwd_kernel,
+};
 
 static bool has_clusters(const vg_chip *chip)
 {
@@ -47,9 +43,7 @@ static bool has_clusters(const vg_chip *chip)
 
 static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
-    vg_scan_cluster_plan plan;
     const vg_chip *chip = &device->chip;
-    const vg_mat weight = vg_scan_weight(op);
     if (chip->major < VG_CLUSTER_MAJOR)
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: cuda.scan=C needs clusters of blocks, which came with sm_%d0: this is sm_%u%u",
@@ -58,78 +52,33 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: cuda.scan=C: no cluster of whole multiprocessors can be launched here",
                 device->name);
-    if (plan_of(device, op, storage, &plan))
-        return VG_OK;
-    VG_FAIL(VG_UNSUPPORTED,
-            "%s: cuda.scan=C holds weight_hh in one cluster: that of %s with %u units takes %.0f "
-            "KiB, %u units are the most here",
-            device->name, vg_cell_find(op->cell)->name, weight.cols,
-            (double)weight.rows * weight.cols * (double)vg_dtype_size(storage) / 1024,
-            most_units(device, op, storage));
+    return vg_held_fits(&held, device, op, storage);
 }
 
 static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
-    vg_scan_cluster_plan plan;
-    if (!plan_of(device, op, storage, &plan))
-        return INFINITY;
-    return plan.start_s + (double)(op->t1 - op->t0) * plan.step_s;
+    return vg_held_cost_s(&held, device, op, storage);
 }
 
-static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double busy(const vg_device *device, const vg_op *op, vg_dtype storage)
 {
-    (void)device, (void)op, (void)storage;
-    return 0;
-}
-
-static vg_status launch(const vg_issue *issue, const vg_scan_cluster_plan *plan, vg_kernel kernel,
-                        const void *arguments)
-{
-    return vg_launch_kernel(issue->exec->device, issue->stream,
-                            &(vg_launch){.kernel = kernel,
-                                         .blocks = plan->clusters * plan->cluster,
-                                         .threads = plan->threads,
-                                         .cluster = plan->cluster,
-                                         .shared_bytes = plan->shared_bytes,
-                                         .arguments = arguments});
+    return vg_held_busy(&held, device, op, storage);
 }
 
 static vg_status issue_scan(const vg_issue *issue, void *unused)
 {
-    const vg_op *op = issue->op;
-    const vg_dtype storage = issue->exec->program->storage;
-    vg_scan_cluster_plan plan;
     (void)unused;
-    if (!plan_of(issue->exec->device, op, storage, &plan))
-        return fits(issue->exec->device, op, storage);
-    if (vg_scan_is_forward(op)) {
-        vg_scan_fwd_args args;
-        vg_scan_fwd_arguments(issue->exec, op, &args);
-        args.slices = plan.slices;
-        args.block_units = plan.block_units;
-        return launch(issue, &plan, vg_scan_cluster_fwd_kernel(op->cell, storage, plan.shape),
-                      &args);
-    }
-    vg_scan_bwd_args args;
-    vg_scan_bwd_arguments(issue->exec, op, &args);
-    args.slices = plan.slices;
-    args.block_units = plan.block_units;
-    return launch(issue, &plan, vg_scan_cluster_bwd_kernel(op->cell, storage, plan.shape), &args);
-}
-
-static uint64_t nodes(const vg_op *op)
-{
-    (void)op;
-    return 1;
+    return vg_held_issue(&held, issue);
 }
 
 static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
                   size_t size)
 {
     vg_scan_cluster_plan p;
+    const vg_scan_block_case c = vg_held_case(op, storage);
     if (size)
         out[0] = 0;
-    if (plan_of(device, op, storage, &p))
+    if (vg_scan_cluster_plan_make(&device->chip, &c, &p))
         snprintf(out, size, "cluster=%u clusters=%u rows=%u threads=%u slices=%u registers=%u/%u",
                  p.cluster, p.clusters, p.rows, p.threads, p.slices, p.kept, p.pieces);
 }
@@ -181,8 +130,7 @@ const vg_scan_regime vg_scan_c = {
     .name = "C",
     .fits = fits,
     .cost_s = cost_s,
-    .scratch = scratch,
+    .busy = busy,
     .issue = issue_scan,
-    .nodes = nodes,
     .words = words,
 };
