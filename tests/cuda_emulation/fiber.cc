@@ -129,7 +129,7 @@ static void grow(void)
         if (stacks.stacks < GUARDED)
             mprotect(bottom - GUARD, GUARD, PROT_NONE);
         emu_stack *stack = (emu_stack *)(void *)(bottom + STACK - 128);
-        *stack = emu_stack{nullptr, bottom, STACK, nullptr, stacks.free, 0};
+        *stack = emu_stack{nullptr, bottom, STACK, nullptr, stacks.free, 0, nullptr};
         stacks.free = stack;
         stacks.stacks++;
     }
@@ -145,7 +145,7 @@ static void forget(emu_stack *stack)
 }
 #endif
 
-emu_stack *emu_stack_take(void (*entry)(void), uint64_t number)
+emu_stack *emu_stack_take(void (*entry)(void), uint64_t number, const void *launcher)
 {
     static_assert(sizeof(emu_stack) <= 128, "it lies at the end of its own stack");
     if (!stacks.free)
@@ -153,10 +153,11 @@ emu_stack *emu_stack_take(void (*entry)(void), uint64_t number)
     emu_stack *stack = stacks.free;
     stacks.free = stack->next;
 #ifdef EMU_TSAN
-    if (stack->used == number)
+    if (stack->used == number || (stack->launcher && stack->launcher != launcher))
         forget(stack);
 #endif
     stack->used = number;
+    stack->launcher = launcher;
     stack->fake = nullptr;
     prepare(stack, entry);
     return stack;

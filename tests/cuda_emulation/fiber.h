@@ -11,12 +11,16 @@ struct emu_stack {
     size_t bytes; /* 0: the host's own, whose bounds the first switch away from it learns */
     void *fake;   /* AddressSanitizer's frames of this stack */
     emu_stack *next;
-    uint64_t used; /* the last emu_stack_take() with that number */
+    uint64_t used;        /* the last emu_stack_take() with that number */
+    const void *launcher; /* and that launcher */
 };
 
-/* A stack that will run entry() when it is first switched to; entry() never returns. `number`:
- * where ThreadSanitizer watches, a stack given back under the same number is forgotten by it. */
-emu_stack *emu_stack_take(void (*entry)(void), uint64_t number);
+/* A stack that will run entry() when it is first switched to; entry() never returns. `number`,
+ * `launcher`: of the launch and its stream; where ThreadSanitizer watches, a stack given back under
+ * the same number or by another stream's launch, which may run at the same time, is forgotten by
+ * it.
+ */
+emu_stack *emu_stack_take(void (*entry)(void), uint64_t number, const void *launcher);
 /* Returns it to the pool, where it may still run until it switches away for good. `abandoned`: it
  * has frames that never return. */
 void emu_stack_give(emu_stack *stack, bool abandoned);

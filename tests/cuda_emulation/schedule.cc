@@ -99,7 +99,7 @@ static void enter(emu_grid *grid, emu_thread *thread)
     emu_here = &thread->position;
     thread->state = EMU_RUNS;
     if (!thread->stack)
-        thread->stack = emu_stack_take(run_threads, grid->number);
+        thread->stack = emu_stack_take(run_threads, grid->number, grid->host_identity);
     emu_identity_switch(thread->identity);
 }
 
