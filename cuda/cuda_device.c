@@ -15,6 +15,10 @@ static const vg_option options[] = {
     {"scan", "auto|L|M|S|C",
      "how a recurrence runs: a launch a step, all blocks together, each block for itself, or "
      "clusters of blocks"},
+    {"pieces", "auto|1|2|4|8|16|32",
+     "into how many pieces of its steps a recurrence is cut, the layers' pieces running beside "
+     "each "
+     "other"},
     {0},
 };
 
@@ -201,6 +205,16 @@ static vg_regime regime_of(const vg_setting *settings)
     return regime;
 }
 
+/* 0: auto. */
+static uint32_t pieces_of(const vg_setting *settings)
+{
+    uint32_t pieces = 0;
+    for (const vg_setting *s = settings; s && s->name; s++)
+        if (strcmp(s->name, "pieces") == 0)
+            pieces = (uint32_t)strtoul(s->value, NULL, 10);
+    return pieces;
+}
+
 static vg_status device_start(vg_device *device, const vg_device_options *wanted)
 {
     VG_CUDA(device, cudaSetDevice(device->ordinal));
@@ -234,6 +248,7 @@ vg_status vg_cuda_open(const vg_device_info *info, const vg_device_options *want
         VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
     device->ordinal = (int)info->index;
     device->regime = regime_of(wanted->settings);
+    device->pieces = pieces_of(wanted->settings);
     snprintf(device->name, sizeof device->name, "%s", info->name);
     vg_status status = device_start(device, wanted);
     if (status != VG_OK) {

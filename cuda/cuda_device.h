@@ -48,6 +48,7 @@ struct vg_device {
     vg_chip chip;
     vg_device_applied applied;
     vg_regime regime;
+    uint32_t pieces;           /* of a recurrence; 0: as the cost model finds */
     cudaStream_t stream, side; /* side: what may run beside the chain */
     cudaEvent_t start, stop;
     vg_gemm_library *gemm;

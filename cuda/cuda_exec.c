@@ -20,6 +20,18 @@ static bool is_dense(const vg_op *op)
 
 /* An op, whatever its kind. */
 
+/* A piece of a recurrence runs as the whole of it would: the same bits. */
+static vg_status pick(vg_device *device, const vg_program *program, const vg_op *op,
+                      const vg_scan_regime **out)
+{
+    vg_op whole = *op;
+    if (vg_pieces_cuts(program, op)) {
+        whole.t0 = 0;
+        whole.t1 = program->model.seq_len;
+    }
+    return vg_scan_pick(device, &whole, program->model.dtype, out);
+}
+
 /* *out: bytes of scratch. VG_UNSUPPORTED where a scan has no regime. */
 static vg_status op_scratch(vg_device *device, const vg_program *program, const vg_op *op,
                             uint64_t *out)
@@ -28,7 +40,7 @@ static vg_status op_scratch(vg_device *device, const vg_program *program, const 
     if (is_dense(op)) {
         *out = vg_dense_scratch(op);
     } else if (is_scan(op)) {
-        VG_TRY(vg_scan_pick(device, op, program->model.dtype, &regime));
+        VG_TRY(pick(device, program, op, &regime));
         *out = regime->scratch ? regime->scratch(device, op, program->model.dtype) : 0;
     } else {
         *out = vg_signal_scratch(op);
@@ -42,7 +54,7 @@ static vg_status op_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
         return vg_dense_prepare(exec, op, out);
     if (!is_scan(op))
         return VG_OK;
-    VG_TRY(vg_scan_pick(exec->device, op, exec->program->model.dtype, &out->regime));
+    VG_TRY(pick(exec->device, exec->program, op, &out->regime));
     return out->regime->make ? out->regime->make(exec, op, &out->plan) : VG_OK;
 }
 
@@ -131,7 +143,7 @@ uint32_t vg_exec_alignment(const vg_mat *const *mats, size_t count)
 /* Memory. */
 
 typedef struct vg_needs {
-    uint64_t scratch, side_scratch, slots, total; /* bytes */
+    uint64_t scratch[VG_LANES], slots, total; /* bytes; scratch 0: no op is there */
 } vg_needs;
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -145,28 +157,43 @@ static uint64_t whole_lines(uint64_t bytes)
     return bytes / 256 * 256 + 256;
 }
 
-static vg_status find_needs(vg_device *device, const vg_program *program, vg_needs *out)
+/* Whatever passes are run: a lane that an op may be on. */
+static bool is_on(const vg_pieces *pieces, uint32_t op, int lane)
 {
+    const vg_pass pass = pieces->program.ops[op].pass;
+    const int own = pieces->lanes ? pieces->lanes[op] : VG_LANE_MAIN;
+    return lane == own || (lane == VG_LANE_SIDE && pass == VG_PASS_BWD_WEIGHTS);
+}
+
+static vg_status find_needs(vg_device *device, const vg_pieces *pieces, vg_needs *out)
+{
+    const vg_program *program = &pieces->program;
     vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot))};
+    n.scratch[VG_LANE_MAIN] = n.scratch[VG_LANE_SIDE] = whole_lines(0);
     for (uint32_t i = 0; i < program->op_count; i++) {
-        const vg_op *op = &program->ops[i];
         uint64_t bytes;
-        VG_TRY(op_scratch(device, program, op, &bytes));
-        n.scratch = most(n.scratch, bytes);
-        if (op->pass == VG_PASS_BWD_WEIGHTS)
-            n.side_scratch = most(n.side_scratch, bytes);
+        VG_TRY(op_scratch(device, program, &program->ops[i], &bytes));
+        for (int lane = 0; lane < VG_LANES; lane++)
+            if (is_on(pieces, i, lane))
+                n.scratch[lane] = most(n.scratch[lane], whole_lines(bytes));
     }
-    n.scratch = whole_lines(n.scratch);
-    n.side_scratch = whole_lines(n.side_scratch);
-    n.total = n.scratch + n.side_scratch + n.slots + 2 * vg_gemm_work_bytes();
+    n.total = n.slots;
+    for (int lane = 0; lane < VG_LANES; lane++)
+        if (n.scratch[lane])
+            n.total += n.scratch[lane] + vg_gemm_work_bytes();
     *out = n;
     return VG_OK;
 }
 
 uint64_t vg_cuda_extra_bytes(vg_device *device, const vg_program *program)
 {
-    vg_needs needs;
-    return find_needs(device, program, &needs) == VG_OK ? needs.total : 0;
+    vg_needs needs = {0};
+    vg_pieces pieces;
+    if (vg_pieces_make(device, program, &pieces) != VG_OK)
+        return 0;
+    const vg_status status = find_needs(device, &pieces, &needs);
+    vg_pieces_free(&pieces);
+    return status == VG_OK ? needs.total : 0;
 }
 
 static vg_status check_room(vg_device *device, uint64_t bytes)
@@ -188,6 +215,15 @@ static vg_status allocate(vg_exec *exec, uint64_t bytes, void **out)
     return VG_OK;
 }
 
+static vg_status lane_open(vg_exec *exec, vg_lane *lane, uint64_t scratch_bytes)
+{
+    if (!lane->stream)
+        VG_CUDA(exec->device, cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking));
+    VG_CUDA(exec->device, cudaMalloc((void **)&lane->scratch, scratch_bytes));
+    lane->scratch_bytes = scratch_bytes;
+    return VG_OK;
+}
+
 static vg_status allocate_all(vg_exec *exec, const vg_needs *needs)
 {
     vg_device *device = exec->device;
@@ -195,13 +231,12 @@ static vg_status allocate_all(vg_exec *exec, const vg_needs *needs)
     VG_TRY(check_room(device, arena + needs->total));
     VG_TRY(allocate(exec, arena, (void **)&exec->arena));
     VG_TRY(allocate(exec, needs->slots, (void **)&exec->slots));
-    VG_CUDA(device, cudaMalloc((void **)&exec->scratch, needs->scratch));
-    VG_CUDA(device, cudaMalloc((void **)&exec->side_scratch, needs->side_scratch));
     VG_CUDA(device, cudaMallocHost((void **)&exec->staging, VG_STAGING_BYTES));
-    VG_CUDA(device, cudaEventCreateWithFlags(&exec->forked, cudaEventDisableTiming));
-    VG_CUDA(device, cudaEventCreateWithFlags(&exec->done, cudaEventDisableTiming));
-    exec->scratch_bytes = needs->scratch;
-    exec->side_scratch_bytes = needs->side_scratch;
+    exec->lanes[VG_LANE_MAIN].stream = device->stream;
+    exec->lanes[VG_LANE_SIDE].stream = device->side;
+    for (int i = 0; i < VG_LANES; i++)
+        if (needs->scratch[i])
+            VG_TRY(lane_open(exec, &exec->lanes[i], needs->scratch[i]));
     return VG_OK;
 }
 
@@ -214,8 +249,9 @@ static vg_status allocate_work(vg_exec *exec)
             bytes = most(bytes, vg_gemm_needs(exec->gemms[i].gemm));
     if (bytes == 0)
         return VG_OK;
-    VG_CUDA(exec->device, cudaMalloc(&exec->work, bytes));
-    VG_CUDA(exec->device, cudaMalloc(&exec->side_work, bytes));
+    for (int i = 0; i < VG_LANES; i++)
+        if (exec->lanes[i].scratch)
+            VG_CUDA(exec->device, cudaMalloc(&exec->lanes[i].work, bytes));
     return VG_OK;
 }
 
@@ -233,7 +269,10 @@ static vg_status load(vg_exec *exec)
 {
     const vg_program *program = exec->program;
     vg_needs needs;
-    VG_TRY(find_needs(exec->device, program, &needs));
+    exec->prepared = calloc(program->op_count + 1u, sizeof *exec->prepared);
+    if (!exec->prepared)
+        VG_FAIL(VG_NO_MEMORY, "no memory for %u ops", program->op_count);
+    VG_TRY(find_needs(exec->device, &exec->pieces, &needs));
     VG_TRY(allocate_all(exec, &needs));
     for (uint32_t i = 0; i < program->op_count; i++)
         VG_TRY(op_prepare(exec, &program->ops[i], &exec->prepared[i]));
@@ -253,11 +292,10 @@ vg_status vg_cuda_load(vg_device *device, const vg_model *model, const vg_progra
     if (!exec)
         VG_FAIL(VG_NO_MEMORY, "no memory for a loaded program");
     exec->device = device;
-    exec->program = program;
-    exec->prepared = calloc(program->op_count + 1u, sizeof *exec->prepared);
-    vg_status status = exec->prepared
-                           ? load(exec)
-                           : vg_fail(VG_NO_MEMORY, "no memory for %u ops", program->op_count);
+    exec->program = &exec->pieces.program;
+    vg_status status = vg_pieces_make(device, program, &exec->pieces);
+    if (status == VG_OK)
+        status = load(exec);
     if (status != VG_OK) {
         vg_cuda_unload(exec);
         return status;
@@ -270,16 +308,23 @@ vg_status vg_cuda_load(vg_device *device, const vg_model *model, const vg_progra
 static void free_device_memory(vg_exec *exec)
 {
     (void)cudaStreamSynchronize(exec->device->stream);
-    (void)cudaStreamSynchronize(exec->device->side);
-    if (exec->forked)
-        (void)cudaEventDestroy(exec->forked);
-    if (exec->done)
-        (void)cudaEventDestroy(exec->done);
-    void *const there[] = {exec->arena,        exec->slots, exec->scratch,
-                           exec->side_scratch, exec->work,  exec->side_work};
-    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        if (there[i])
-            (void)cudaFree(there[i]);
+    for (int i = 0; i < VG_LANES; i++) {
+        vg_lane *lane = &exec->lanes[i];
+        if (lane->stream)
+            (void)cudaStreamSynchronize(lane->stream);
+        if (lane->scratch)
+            (void)cudaFree(lane->scratch);
+        if (lane->work)
+            (void)cudaFree(lane->work);
+        if (lane->stream && i >= VG_LANE_LAYERS)
+            (void)cudaStreamDestroy(lane->stream);
+    }
+    for (uint32_t i = 0; i < exec->event_count; i++)
+        (void)cudaEventDestroy(exec->events[i]);
+    if (exec->arena)
+        (void)cudaFree(exec->arena);
+    if (exec->slots)
+        (void)cudaFree(exec->slots);
     if (exec->staging)
         (void)cudaFreeHost(exec->staging);
     (void)cudaGetLastError();
@@ -297,7 +342,9 @@ void vg_cuda_unload(vg_exec *exec)
         vg_gemm_free(exec->gemms[i].gemm);
     free_device_memory(exec);
     free(exec->gemms);
+    free(exec->events);
     free(exec->prepared);
+    vg_pieces_free(&exec->pieces);
     free(exec);
 }
 
@@ -326,14 +373,16 @@ static void scan_words(const vg_exec *exec, vg_op_kind kind, char *out, size_t s
 
 vg_status vg_cuda_choice(vg_exec *exec, char *out, size_t size)
 {
-    char forward[112], backward[112], rounding[24] = "";
+    char forward[112], backward[112], rounding[24] = "", pieces[24] = "";
     scan_words(exec, VG_SCAN_FWD, forward, sizeof forward);
     scan_words(exec, VG_SCAN_BWD, backward, sizeof backward);
     const bool differ = strcmp(forward, backward) != 0;
     if (exec->program->model.dtype == VG_TF32)
         snprintf(rounding, sizeof rounding, " tf32=%s",
                  exec->device->traits.tf32_rounds ? "nearest" : "truncated");
-    snprintf(out, size, "gemm=cublasLt%s%s%s%s%s", forward[0] ? " scan=" : "", forward,
-             differ ? " back=" : "", differ ? backward : "", rounding);
+    if (exec->pieces.count > 1)
+        snprintf(pieces, sizeof pieces, " pieces=%u", exec->pieces.count);
+    snprintf(out, size, "gemm=cublasLt%s%s%s%s%s%s", forward[0] ? " scan=" : "", forward,
+             differ ? " back=" : "", differ ? backward : "", pieces, rounding);
     return VG_OK;
 }

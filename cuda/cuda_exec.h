@@ -5,6 +5,7 @@
 #define VG_CUDA_EXEC_H
 
 #include "cuda_gemm.h"
+#include "cuda_pieces.h"
 #include "scan_kernels.h"
 
 /* Bytes of pinned host memory through which windows travel. */
@@ -26,17 +27,26 @@ typedef struct vg_shared_gemm {
     vg_gemm *gemm; /* null: the library has none */
 } vg_shared_gemm;
 
+/* A stream, and the device memory that its ops use in turn; null: no op of the program is there.
+ * work: of the products. */
+typedef struct vg_lane {
+    cudaStream_t stream;
+    unsigned char *scratch;
+    uint64_t scratch_bytes;
+    void *work;
+} vg_lane;
+
 struct vg_exec {
     vg_device *device;
-    const vg_program *program;
-    unsigned char *arena;                  /* device memory */
-    unsigned char *scratch, *side_scratch; /* of the two streams: shared by their ops in turn */
-    uint64_t scratch_bytes, side_scratch_bytes;
-    void *work, *side_work;   /* of the products */
-    vg_slot *slots;           /* device memory, program->slot_count */
-    unsigned char *staging;   /* pinned host memory */
-    cudaEvent_t forked, done; /* side waits for the stream; the stream waits for side */
-    vg_prepared *prepared;    /* op_count */
+    vg_pieces pieces;
+    const vg_program *program; /* the one that is run: of the pieces */
+    unsigned char *arena;      /* device memory */
+    vg_lane lanes[VG_LANES];   /* the main and the side lane's streams are the device's */
+    vg_slot *slots;            /* device memory, program->slot_count */
+    unsigned char *staging;    /* pinned host memory */
+    cudaEvent_t *events;       /* of the schedules, by number */
+    uint32_t event_count;
+    vg_prepared *prepared; /* op_count */
     vg_shared_gemm *gemms;
     uint32_t gemm_count, gemm_capacity;
     struct vg_graph *graphs; /* one a set of passes that has been run */

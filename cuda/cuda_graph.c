@@ -2,8 +2,6 @@
  * never timed, or too long for a graph, its ops are issued one by one. */
 #include "cuda_graph.h"
 
-#include "cuda_schedule.h"
-
 #include <stdlib.h>
 
 /* Beyond this, making a graph and keeping it costs more than it spares. */
@@ -16,45 +14,59 @@ typedef struct vg_graph {
     cudaGraphExec_t launched; /* null: the ops are issued one by one */
 } vg_graph;
 
-/* `to` waits for all that `from` has been given so far. */
-static vg_status await(vg_device *device, cudaStream_t to, cudaEvent_t event, cudaStream_t from)
+static vg_status await_events(vg_exec *exec, const vg_schedule *schedule, const vg_step *step)
 {
-    VG_CUDA(device, cudaEventRecord(event, from));
-    VG_CUDA(device, cudaStreamWaitEvent(to, event, 0));
+    for (uint32_t i = 0; i < step->wait_count; i++)
+        VG_CUDA(exec->device,
+                cudaStreamWaitEvent(exec->lanes[step->lane].stream,
+                                    exec->events[schedule->waits[step->first_wait + i]], 0));
     return VG_OK;
 }
 
-static vg_status step_issue(vg_exec *exec, const vg_step *step)
+static vg_status step_issue(vg_exec *exec, const vg_schedule *schedule, const vg_step *step)
 {
-    vg_device *device = exec->device;
+    const vg_lane *lane = &exec->lanes[step->lane];
     const vg_issue issue = {.exec = exec,
                             .op = &exec->program->ops[step->op],
                             .prepared = &exec->prepared[step->op],
-                            .stream = step->side ? device->side : device->stream,
-                            .scratch = step->side ? exec->side_scratch : exec->scratch,
-                            .work = step->side ? exec->side_work : exec->work};
-    if (step->waits && step->side)
-        VG_TRY(await(device, device->side, exec->forked, device->stream));
-    else if (step->waits)
-        VG_TRY(await(device, device->stream, exec->done, device->side));
-    return vg_cuda_op_issue(&issue);
+                            .stream = lane->stream,
+                            .scratch = lane->scratch,
+                            .work = lane->work};
+    VG_TRY(await_events(exec, schedule, step));
+    VG_TRY(vg_cuda_op_issue(&issue));
+    if (step->event != VG_NO_EVENT)
+        VG_CUDA(exec->device, cudaEventRecord(exec->events[step->event], lane->stream));
+    return VG_OK;
 }
 
-/* The whole set once; the streams are joined again even where it fails. */
+/* After a failure: the main lane waits for all that the others were given. */
+static void rejoin(vg_exec *exec, const vg_schedule *schedule, uint32_t issued)
+{
+    bool used[VG_LANES] = {false};
+    for (uint32_t i = 0; i < issued; i++)
+        used[schedule->steps[i].lane] = true;
+    for (int lane = VG_LANE_MAIN + 1; lane < VG_LANES; lane++)
+        if (used[lane] &&
+            cudaEventRecord(exec->events[VG_EVENT_BEGIN], exec->lanes[lane].stream) == cudaSuccess)
+            (void)cudaStreamWaitEvent(exec->lanes[VG_LANE_MAIN].stream,
+                                      exec->events[VG_EVENT_BEGIN], 0);
+    (void)cudaGetLastError(); /* the first failure is the one to be told */
+}
+
+/* The whole set once; the lanes are joined again even where it fails. */
 static vg_status issue_all(vg_exec *exec, const vg_schedule *schedule)
 {
-    vg_device *device = exec->device;
+    uint32_t i = 0;
     vg_status status = VG_OK;
-    bool forked = false;
-    for (uint32_t i = 0; i < schedule->count && status == VG_OK; i++) {
-        status = step_issue(exec, &schedule->steps[i]);
-        forked = forked || schedule->steps[i].side;
-    }
+    if (schedule->event_count)
+        VG_CUDA(exec->device,
+                cudaEventRecord(exec->events[VG_EVENT_BEGIN], exec->lanes[VG_LANE_MAIN].stream));
+    while (i < schedule->count && status == VG_OK)
+        status = step_issue(exec, schedule, &schedule->steps[i++]);
     if (status == VG_OK)
-        return schedule->joins ? await(device, device->stream, exec->done, device->side) : VG_OK;
-    if (forked && cudaEventRecord(exec->done, device->side) == cudaSuccess)
-        (void)cudaStreamWaitEvent(device->stream, exec->done, 0);
-    (void)cudaGetLastError(); /* the first failure is the one to be told */
+        status = await_events(exec, schedule, &schedule->join);
+    if (status != VG_OK)
+        rejoin(exec, schedule, i);
     return status;
 }
 
@@ -118,13 +130,31 @@ void vg_graphs_free(vg_exec *exec)
     }
 }
 
+/* At least `count` events. */
+static vg_status make_events(vg_exec *exec, uint32_t count)
+{
+    if (count <= exec->event_count)
+        return VG_OK;
+    cudaEvent_t *grown = realloc(exec->events, count * sizeof *grown);
+    if (!grown)
+        VG_FAIL(VG_NO_MEMORY, "no memory for %u events", count);
+    exec->events = grown;
+    for (; exec->event_count < count; exec->event_count++)
+        VG_CUDA(exec->device,
+                cudaEventCreateWithFlags(&exec->events[exec->event_count], cudaEventDisableTiming));
+    return VG_OK;
+}
+
 static vg_status graph_make(vg_exec *exec, unsigned passes, vg_graph **out)
 {
     vg_graph *graph = calloc(1, sizeof *graph);
     if (!graph)
         VG_FAIL(VG_NO_MEMORY, "no memory for a set of passes");
     graph->passes = passes;
-    vg_status status = vg_schedule_make(exec->program, passes, &graph->schedule);
+    vg_status status =
+        vg_schedule_make(exec->program, exec->pieces.lanes, passes, &graph->schedule);
+    if (status == VG_OK)
+        status = make_events(exec, graph->schedule.event_count);
     if (status == VG_OK && is_worth_a_graph(exec, graph))
         status = instantiate(exec, graph);
     if (status != VG_OK) {

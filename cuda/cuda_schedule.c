@@ -1,134 +1,30 @@
-/* Which ops may run beside others is found from the arena alone: its bytes are cut where any window
- * begins or ends, and every cut remembers who touched it last. */
+/* An op waits for those of other lanes that it must come after, unless something that its lane has
+ * waited for already did: every lane knows how far each lane has come for it. */
 #include "cuda_schedule.h"
 
-#include <stdlib.h>
+#include "cuda_touched.h"
 
-/* Positions in the program's order of the set, from 1; 0: nobody. */
-typedef struct vg_touched {
-    uint32_t read, wrote;           /* last, on the stream */
-    uint32_t side_read, side_wrote; /* last, on the side stream */
-} vg_touched;
+#include <stdlib.h>
+#include <string.h>
+
+/* Steps of each lane that are known to be done. */
+typedef uint32_t vg_clock[VG_LANES];
 
 typedef struct vg_planner {
     const vg_program *program;
-    uint32_t *ops, count; /* of the set */
-    uint64_t *cuts;       /* sorted, each once; cut i is the bytes from cuts[i] to cuts[i + 1] */
-    size_t cut_count;
-    vg_touched *touched;
+    uint32_t *ops; /* of the set, in the program's order: positions, here from 1 */
+    uint8_t *lanes;
+    uint32_t count;
+    vg_clock *after;             /* [count], as vg_order_find() leaves it */
+    uint32_t *steps, *positions; /* [count]: where a position is issued, and back */
+    vg_clock *known;             /* [count], by step: when it is done */
+    uint32_t *last; /* [count], by step: the last step that waits for it, from 1; 0: none */
+    vg_clock lane_known[VG_LANES];
+    uint32_t lane_last[VG_LANES]; /* the step that a lane was given last, from 1; 0: none */
+    uint32_t wait_count, wait_capacity;
+    vg_schedule
+        *out; /* its waits: steps, from 1, until the events are numbered; 0: the beginning */
 } vg_planner;
-
-typedef void vg_window_fn(vg_planner *p, const vg_mat *mat, vg_access access, void *context);
-
-/* Every window that an op reads or writes; those of CLIP both. */
-static void each_window(vg_planner *p, const vg_op *op, vg_window_fn *f, void *context)
-{
-    for (const vg_operand *o = vg_op_operands(op->kind); o->name; o++)
-        if (vg_op_mat(op, o)->rows)
-            f(p, vg_op_mat(op, o), o->access, context);
-    for (uint32_t i = 0; op->kind == VG_CLIP && i < op->clip.count; i++) {
-        f(p, &op->clip.grads[i], VG_READS, context);
-        f(p, &op->clip.grads[i], VG_WRITES, context);
-    }
-}
-
-static uint64_t end_of(const vg_mat *m)
-{
-    return m->at + ((m->rows - 1) * m->ld + m->cols) * vg_dtype_size(m->dtype);
-}
-
-static void count_window(vg_planner *p, const vg_mat *mat, vg_access access, void *context)
-{
-    (void)p, (void)mat, (void)access;
-    *(size_t *)context += 2;
-}
-
-static void add_cuts(vg_planner *p, const vg_mat *mat, vg_access access, void *context)
-{
-    (void)access, (void)context;
-    p->cuts[p->cut_count++] = mat->at;
-    p->cuts[p->cut_count++] = end_of(mat);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static vg_status make_cuts(vg_planner *p)
-{
-    size_t most = 0, kept = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        each_window(p, &p->program->ops[p->ops[i]], count_window, &most);
-    p->cuts = malloc((most + 1) * sizeof *p->cuts);
-    p->touched = calloc(most + 1, sizeof *p->touched);
-    if (!p->cuts || !p->touched)
-        VG_FAIL(VG_NO_MEMORY, "no memory for the order of %u ops", p->count);
-    for (uint32_t i = 0; i < p->count; i++)
-        each_window(p, &p->program->ops[p->ops[i]], add_cuts, NULL);
-    qsort(p->cuts, p->cut_count, sizeof *p->cuts, by_value);
-    for (size_t i = 0; i < p->cut_count; i++)
-        if (kept == 0 || p->cuts[i] != p->cuts[kept - 1])
-            p->cuts[kept++] = p->cuts[i];
-    p->cut_count = kept;
-    return VG_OK;
-}
-
-/* The cut that begins at `at`. */
-static size_t cut_at(const vg_planner *p, uint64_t at)
-{
-    size_t low = 0, high = p->cut_count;
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        if (p->cuts[middle] < at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint32_t latest(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
-/* What an op must come after, on either stream. */
-typedef struct vg_after {
-    uint32_t stream, side;
-} vg_after;
-
-static void look(vg_planner *p, const vg_mat *mat, vg_access access, void *context)
-{
-    vg_after *after = context;
-    for (size_t i = cut_at(p, mat->at); p->cuts[i] < end_of(mat); i++) {
-        const vg_touched *t = &p->touched[i];
-        after->stream = latest(after->stream, t->wrote);
-        after->side = latest(after->side, t->side_wrote);
-        if (access == VG_WRITES) {
-            after->stream = latest(after->stream, t->read);
-            after->side = latest(after->side, t->side_read);
-        }
-    }
-}
-
-typedef struct vg_touch {
-    uint32_t position;
-    bool side;
-} vg_touch;
-
-static void touch(vg_planner *p, const vg_mat *mat, vg_access access, void *context)
-{
-    const vg_touch *now = context;
-    for (size_t i = cut_at(p, mat->at); p->cuts[i] < end_of(mat); i++) {
-        vg_touched *t = &p->touched[i];
-        if (access == VG_WRITES)
-            *(now->side ? &t->side_wrote : &t->wrote) = now->position;
-        else
-            *(now->side ? &t->side_read : &t->read) = now->position;
-    }
-}
 
 static bool on_side(const vg_op *op, unsigned passes)
 {
@@ -136,87 +32,223 @@ static bool on_side(const vg_op *op, unsigned passes)
            op->kind == VG_DENSE_BWD_WEIGHTS;
 }
 
-static bool any_on_side(const vg_planner *p, unsigned passes)
+static uint32_t latest(uint32_t a, uint32_t b)
 {
-    for (uint32_t i = 0; i < p->count; i++)
-        if (on_side(&p->program->ops[p->ops[i]], passes))
-            return true;
-    return false;
+    return a > b ? a : b;
 }
 
-/* Position i + 1 of the set. after[i].stream of an op on the side stream: the position on the
- * stream that it waits for, never less than that of the one before it there; after[i].side of an op
- * on the stream: the position on the side stream that it waits for. */
-static void find_order(vg_planner *p, unsigned passes, vg_after *after)
+/* Whether the set is on more than one lane. */
+static bool choose(vg_planner *p, const uint8_t *lanes, unsigned passes)
+{
+    bool several = false;
+    for (uint32_t i = 0; i < p->program->op_count; i++) {
+        const vg_op *op = &p->program->ops[i];
+        if (!(op->pass & passes))
+            continue;
+        const uint8_t lane = lanes ? lanes[i] : VG_LANE_MAIN;
+        p->ops[p->count] = i;
+        p->lanes[p->count] = on_side(op, passes) ? VG_LANE_SIDE : lane;
+        several = several || p->lanes[p->count] != VG_LANE_MAIN;
+        p->count++;
+    }
+    return several;
+}
+
+/* --- the order of issue --- */
+
+static void put(vg_planner *p, uint32_t position)
+{
+    p->steps[position - 1] = p->out->count;
+    p->positions[p->out->count] = position;
+    p->out->steps[p->out->count++] =
+        (vg_step){.op = p->ops[position - 1], .lane = p->lanes[position - 1]};
+}
+
+/* What an op on the side lane comes after, on the others. */
+static uint32_t ready_at(const vg_planner *p, uint32_t position)
 {
     uint32_t ready = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        const vg_op *op = &p->program->ops[p->ops[i]];
-        vg_touch now = {i + 1, on_side(op, passes)};
-        each_window(p, op, look, &after[i]);
-        each_window(p, op, touch, &now);
-        if (now.side)
-            after[i].stream = ready = latest(ready, after[i].stream);
-    }
+    for (int lane = 0; lane < VG_LANES; lane++)
+        if (lane != VG_LANE_SIDE)
+            ready = latest(ready, p->after[position - 1][lane]);
+    return ready;
 }
 
-/* Merges the two lists: an op on the side stream is issued as soon as the one that it waits for has
- * been. */
-static void merge(const vg_planner *p, unsigned passes, const vg_after *after, vg_schedule *out)
+/* Merges the two lists: an op on the side lane is issued as soon as the last one that it waits for
+ * has been. */
+static void merge(vg_planner *p)
 {
-    uint32_t next = 0;               /* among the ops on the side stream */
-    uint32_t forked = UINT32_MAX;    /* the position that the side stream last waited for */
-    uint32_t issued = 0, joined = 0; /* positions on the side stream */
+    uint32_t next = 1, ready = 0;
     for (uint32_t position = 0; position <= p->count; position++) {
-        const vg_op *op = position ? &p->program->ops[p->ops[position - 1]] : NULL;
-        if (op && !on_side(op, passes)) {
-            const bool waits = after[position - 1].side > joined;
-            out->steps[out->count++] = (vg_step){p->ops[position - 1], false, waits};
-            joined = waits ? issued : joined;
-        }
-        for (; next < p->count; next++) {
-            if (!on_side(&p->program->ops[p->ops[next]], passes))
+        if (position && p->lanes[position - 1] != VG_LANE_SIDE)
+            put(p, position);
+        for (; next <= p->count; next++) {
+            if (p->lanes[next - 1] != VG_LANE_SIDE)
                 continue;
-            if (after[next].stream > position)
+            ready = latest(ready, ready_at(p, next));
+            if (ready > position)
                 break;
-            const bool waits = forked == UINT32_MAX || after[next].stream > forked;
-            out->steps[out->count++] = (vg_step){p->ops[next], true, waits};
-            forked = waits ? position : forked;
-            issued = next + 1;
+            put(p, next);
         }
     }
-    out->joins = issued > joined;
 }
 
-vg_status vg_schedule_make(const vg_program *program, unsigned passes, vg_schedule *out)
+/* --- waiting --- */
+
+static vg_status add_wait(vg_planner *p, vg_step *step, uint32_t awaited)
 {
-    vg_planner p = {.program = program};
-    vg_after *after = calloc(program->op_count + 1u, sizeof *after);
+    vg_schedule *out = p->out;
+    if (p->wait_count == p->wait_capacity) {
+        const uint32_t capacity = 2 * p->wait_capacity + 16;
+        uint32_t *grown = realloc(out->waits, capacity * sizeof *grown);
+        if (!grown)
+            VG_FAIL(VG_NO_MEMORY, "no memory for the order of %u ops", p->count);
+        out->waits = grown;
+        p->wait_capacity = capacity;
+    }
+    out->waits[p->wait_count++] = awaited;
+    step->wait_count++;
+    return VG_OK;
+}
+
+/* Waits for steps (from 1, by lane; 0: none), the latest first, since it may know of the others.
+ * `number`: the step's own, from 1. */
+static vg_status await_all(vg_planner *p, vg_step *step, uint32_t number,
+                           const vg_clock wanted_steps, const vg_clock wanted_counts)
+{
+    vg_clock left;
+    memcpy(left, wanted_steps, sizeof left);
+    step->first_wait = p->wait_count;
+    for (;;) {
+        int lane = 0;
+        for (int other = 1; other < VG_LANES; other++)
+            if (left[other] > left[lane])
+                lane = other;
+        if (left[lane] == 0)
+            return VG_OK;
+        uint32_t *known = p->lane_known[step->lane];
+        if (wanted_counts[lane] > known[lane]) {
+            VG_TRY(add_wait(p, step, left[lane]));
+            p->last[left[lane] - 1] = number;
+            for (int other = 0; other < VG_LANES; other++)
+                known[other] = latest(known[other], p->known[left[lane] - 1][other]);
+        }
+        left[lane] = 0;
+    }
+}
+
+/* The waits of one step, and what is known when it is done. */
+static vg_status find_waits(vg_planner *p, uint32_t index)
+{
+    vg_step *step = &p->out->steps[index];
+    const uint32_t *after = p->after[p->positions[index] - 1];
+    vg_clock steps = {0}, counts = {0};
+    for (int lane = 0; lane < VG_LANES; lane++)
+        if (after[lane] && lane != step->lane) {
+            steps[lane] = p->steps[after[lane] - 1] + 1;
+            counts[lane] = p->known[steps[lane] - 1][lane];
+        }
+    VG_TRY(await_all(p, step, index + 1, steps, counts));
+    if (step->lane != VG_LANE_MAIN && !p->lane_last[step->lane] && step->wait_count == 0)
+        VG_TRY(add_wait(p, step, 0));
+    p->lane_known[step->lane][step->lane]++;
+    p->lane_last[step->lane] = index + 1;
+    memcpy(p->known[index], p->lane_known[step->lane], sizeof p->known[index]);
+    return VG_OK;
+}
+
+static vg_status find_all_waits(vg_planner *p)
+{
+    vg_clock steps = {0}, counts = {0};
+    for (uint32_t i = 0; i < p->count; i++)
+        VG_TRY(find_waits(p, i));
+    for (int lane = VG_LANE_MAIN + 1; lane < VG_LANES; lane++) {
+        steps[lane] = p->lane_last[lane];
+        counts[lane] = p->lane_known[lane][lane];
+    }
+    return await_all(p, &p->out->join, p->count + 1, steps, counts);
+}
+
+/* --- events --- */
+
+/* The steps waited for become events; free: those that nobody waits for any more. */
+static void number_events(vg_planner *p, uint32_t *event_of, uint32_t *free_events)
+{
+    vg_schedule *out = p->out;
+    uint32_t free_count = 0;
+    out->event_count = 1;
+    for (uint32_t i = 0; i <= p->count; i++) {
+        vg_step *step = i < p->count ? &out->steps[i] : &out->join;
+        for (uint32_t w = step->first_wait; w < step->first_wait + step->wait_count; w++) {
+            const uint32_t awaited = out->waits[w];
+            if (awaited == 0)
+                continue;
+            out->waits[w] = event_of[awaited - 1];
+            if (p->last[awaited - 1] == i + 1)
+                free_events[free_count++] = event_of[awaited - 1];
+        }
+        if (i < p->count && p->last[i])
+            step->event = event_of[i] = free_count ? free_events[--free_count] : out->event_count++;
+    }
+}
+
+static vg_status plan(vg_planner *p)
+{
+    const vg_order order = {p->program, p->ops, p->lanes, p->count};
+    uint32_t *event_of = calloc(p->count + 1u, sizeof *event_of);
+    uint32_t *free_events = calloc(p->count + 1u, sizeof *free_events);
     vg_status status = VG_OK;
-    p.ops = malloc((program->op_count + 1u) * sizeof *p.ops);
-    *out = (vg_schedule){.steps = malloc((program->op_count + 1u) * sizeof *out->steps)};
-    if (!p.ops || !after || !out->steps)
-        status = vg_fail(VG_NO_MEMORY, "no memory for the order of %u ops", program->op_count);
-    for (uint32_t i = 0; status == VG_OK && i < program->op_count; i++)
-        if (program->ops[i].pass & passes)
-            p.ops[p.count++] = i;
-    if (status == VG_OK && any_on_side(&p, passes))
-        status = make_cuts(&p);
-    if (status == VG_OK && p.cuts)
-        find_order(&p, passes, after);
+    p->after = calloc(p->count + 1u, sizeof *p->after);
+    p->known = calloc(p->count + 1u, sizeof *p->known);
+    p->last = calloc(p->count + 1u, sizeof *p->last);
+    if (!event_of || !free_events || !p->after || !p->known || !p->last)
+        status = vg_fail(VG_NO_MEMORY, "no memory for the order of %u ops", p->count);
     if (status == VG_OK)
-        merge(&p, passes, after, out);
+        status = vg_order_find(&order, p->after);
+    if (status == VG_OK) {
+        merge(p);
+        status = find_all_waits(p);
+    }
+    if (status == VG_OK)
+        number_events(p, event_of, free_events);
+    free(event_of);
+    free(free_events);
+    free(p->after);
+    free(p->known);
+    free(p->last);
+    return status;
+}
+
+vg_status vg_schedule_make(const vg_program *program, const uint8_t *lanes, unsigned passes,
+                           vg_schedule *out)
+{
+    const size_t most = program->op_count + (size_t)1;
+    vg_planner p = {.program = program, .out = out};
+    vg_status status = VG_OK;
+    *out = (vg_schedule){.steps = calloc(most, sizeof *out->steps)};
+    p.ops = calloc(most, sizeof *p.ops);
+    p.lanes = calloc(most, sizeof *p.lanes);
+    p.steps = calloc(most, sizeof *p.steps);
+    p.positions = calloc(most, sizeof *p.positions);
+    if (!out->steps || !p.ops || !p.lanes || !p.steps || !p.positions)
+        status = vg_fail(VG_NO_MEMORY, "no memory for the order of %u ops", program->op_count);
+    else if (choose(&p, lanes, passes))
+        status = plan(&p);
     else
+        for (uint32_t position = 1; position <= p.count; position++)
+            put(&p, position);
+    if (status != VG_OK)
         vg_schedule_free(out);
     free(p.ops);
-    free(p.cuts);
-    free(p.touched);
-    free(after);
+    free(p.lanes);
+    free(p.steps);
+    free(p.positions);
     return status;
 }
 
 void vg_schedule_free(vg_schedule *schedule)
 {
     free(schedule->steps);
+    free(schedule->waits);
     *schedule = (vg_schedule){0};
 }

@@ -5,9 +5,13 @@
 
 #include "cuda_model.h"
 
+/* scan: "L", or with a number of pieces, "L:2". */
 static inline vg_status open_first(const vg_driver **driver, const char *scan, vg_device **out)
 {
-    const vg_setting settings[] = {{"scan", scan}, {0}};
+    char regime[8];
+    const char *pieces = strchr(scan, ':');
+    snprintf(regime, sizeof regime, "%.*s", (int)strcspn(scan, ":"), scan);
+    const vg_setting settings[] = {{"scan", regime}, {"pieces", pieces ? pieces + 1 : "auto"}, {0}};
     const vg_device_options options = {.threads = 1, .bind = VG_BIND_NONE, .settings = settings};
     vg_found_device *found = NULL;
     size_t count = 0;

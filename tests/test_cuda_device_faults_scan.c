@@ -13,6 +13,7 @@ static const char *const cases[][2] = {
     {"lstm/d1/w3/b2/t1/tf32/uniform/seed1", "L"},
     {"gru/d1/w3/b2/t2/bf16/uniform/seed1", "S"},
     {"gru/d1/w5/b2/t2/fp32/uniform/seed1", "C"},
+    {"rnn-tanh/d2/w3/b1/t2/fp32/uniform/seed1", "S:2"},
 };
 
 static void test_failures(void **unused)

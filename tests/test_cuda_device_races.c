@@ -1,4 +1,4 @@
-/* A training step of tiny models on two streams, in a graph and issued one by one. Under
+/* A training step of tiny models on several streams, in a graph and issued one by one. Under
  * ThreadSanitizer the emulation tells of everything that one stream does not wait for; elsewhere
  * the bits are compared. */
 #include <setjmp.h>
@@ -9,9 +9,13 @@
 
 #include "cuda_model.h"
 
-static const char *const cases[] = {
-    "stack-relu/d3/w2/o1/b1/fp32/he/residual/clip0.1/seed1",
-    "gru/d2/w2/b1/t2/bf16/uniform/seed1",
+static const struct {
+    const char *name, *scan, *pieces;
+} cases[] = {
+    {"stack-relu/d3/w2/o1/b1/fp32/he/residual/clip0.1/seed1", "L", "1"},
+    {"gru/d2/w2/b1/t2/bf16/uniform/seed1", "L", "1"},
+    {"gru/d2/w2/b1/t2/fp32/uniform/at-all/seed1", "L", "2"},
+    {"lstm/d3/w2/b1/t2/bf16/uniform/seed1", "S", "2"},
 };
 
 static const char *last_of(const run_model *run)
@@ -31,7 +35,10 @@ static void test_training_step(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_model run;
-        cuda_load(&run, cases[i], "L", 0);
+        const vg_setting settings[] = {{"scan", cases[i].scan}, {"pieces", cases[i].pieces}, {0}};
+        const vg_device_options options = {
+            .threads = 1, .bind = VG_BIND_NONE, .settings = settings};
+        run_load(&run, cases[i].name, CUDA_DEVICE, &options, 0);
         run_passes(&run, VG_PASS_FWD | VG_PASS_LOSS);
         double *graph = dweight_after(&run, VG_PASSES_TRAIN);
         double *alone = dweight_after(&run, VG_PASSES_TRAIN | VG_PASS_LOSS);
