@@ -24,13 +24,15 @@ extern "C" {
     X(512, 4, 1, __VA_ARGS__)                                                                      \
     X(384, 7, 1, __VA_ARGS__)                                                                      \
     X(256, 12, 1, __VA_ARGS__)                                                                     \
+    X(512, 3, 2, __VA_ARGS__)                                                                      \
+    X(384, 6, 2, __VA_ARGS__)                                                                      \
     X(512, 2, 4, __VA_ARGS__)
 
 typedef struct vg_scan_block_shape {
     uint32_t threads, kept, rows;
 } vg_scan_block_shape;
 
-enum { VG_SCAN_BLOCK_PIECE = 4, VG_SCAN_BLOCK_SHAPE_COUNT = 5 };
+enum { VG_SCAN_BLOCK_PIECE = 4, VG_SCAN_BLOCK_SHAPE_COUNT = 7 };
 
 /* w: VG_FP32 or VG_BF16. */
 vg_kernel vg_scan_block_fwd_kernel(vg_model_kind cell, vg_dtype w, uint32_t shape);

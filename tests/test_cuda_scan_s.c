@@ -82,8 +82,9 @@ static void test_instances(void **state)
             assert_true(ran[direction][shape] > 0);
 }
 
-/* A scan in two pieces, dh and dc not wanted, dstate0 in the place of dstateT, another schedule and
- * fewer blocks than tiles: the same bits. */
+/* With fewer blocks than tiles a scan in two pieces, dh and dc not wanted, dstate0 in the place of
+ * dstateT and another schedule: the same bits. (Another chip may have another plan, and its own.)
+ */
 static void test_same_bits(void **state)
 {
     (void)state;
@@ -92,11 +93,11 @@ static void test_same_bits(void **state)
             const trial_shape shape = {11, 7, 5, 0, TRIAL_DY_ALL, true};
             trial *a = trial_new(cells[c], dtypes[d], shape, 77);
             trial *b = trial_new(cells[c], dtypes[d], shape, 77);
+            a->device.chip.multiprocessors = b->device.chip.multiprocessors = 2;
             trial_schedule(a, 0);
             trial_forward(a, NULL);
             trial_backward(a, NULL);
             trial_schedule(b, 5);
-            b->device.chip.multiprocessors = 2;
             trial_steps(b, 0, 2);
             trial_forward(b, NULL);
             trial_steps(b, 2, 5);

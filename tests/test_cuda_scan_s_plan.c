@@ -151,12 +151,28 @@ static void test_cost(void **state)
         }
 }
 
+/* A multiprocessor a row as long as there are as many; then rows share the weights of one. */
+static void test_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t units, batch, least, most;
+    } rows[] = {{128, 32, 1, 1}, {128, 132, 1, 1}, {128, 256, 2, 2}, {144, 264, 2, 2},
+                {96, 512, 2, 4}, {32, 1024, 2, 4}, {144, 1024, 2, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int forward = 0; forward < 2; forward++) {
+            const vg_scan_block_case c = {VG_lstm, forward, VG_FP32, rows[i].units, rows[i].batch};
+            vg_scan_block_plan p;
+            assert_true(vg_scan_block_plan_make(&chips[1].chip, &c, &p));
+            assert_in_range(p.rows, rows[i].least, rows[i].most);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_size),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_reason),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_reason),
         cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
