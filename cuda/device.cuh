@@ -5,6 +5,8 @@
  *
  *   VG_KERNEL(name, threads, args)   declares a kernel of blocks of at most `threads` threads; its
  *                                    one parameter is `const args &p` by name `p`
+ *   VG_KERNEL_ALONE(name, threads, args)   the same of one that shares its multiprocessor with no
+ *                                    other block: registers are not spared for a second
  *   VG_KERNEL_ENTRY(name, threads, args)   the vg_kernel that the host launches
  *   VG_DEVICE                        in front of a device function
  *   VG_CONSTANT                      in front of a table in constant memory, with its initialiser

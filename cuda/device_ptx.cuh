@@ -4,6 +4,8 @@
 
 #define VG_KERNEL(name, threads, args)                                                             \
     __global__ void __launch_bounds__(threads) name(const __grid_constant__ args p)
+#define VG_KERNEL_ALONE(name, threads, args)                                                       \
+    __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ args p)
 #define VG_KERNEL_ENTRY(name, threads, args)                                                       \
     (vg_kernel{(const void *)(void (*)(const args))(name), #name, (threads)})
 #define VG_DEVICE   static __device__ __forceinline__

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VG_KERNEL(name, threads, args) void name([[maybe_unused]] const args &p)
+#define VG_KERNEL(name, threads, args)       void name([[maybe_unused]] const args &p)
+#define VG_KERNEL_ALONE(name, threads, args) VG_KERNEL(name, threads, args)
 #define VG_KERNEL_ENTRY(name, threads, args)                                                       \
     emu_kernel_entry((void (*)(const args &))(name), #name, (threads))
 #define VG_DEVICE   static inline
