@@ -19,6 +19,8 @@ static const vg_option options[] = {
      "into how many pieces of its steps a recurrence is cut, the layers' pieces running beside "
      "each "
      "other"},
+    {"stack", "auto|persistent|graph",
+     "how a stack of dense layers runs: equal layers in one kernel, or each layer's in a graph"},
     {0},
 };
 
@@ -194,15 +196,15 @@ static vg_status kernels_check(vg_device *device)
     return vg_cuda_check(device, error, "cudaFuncGetAttributes");
 }
 
-static vg_regime regime_of(const vg_setting *settings)
+/* Which of `names`, which end with a null, the setting says; 0 where it is not there. */
+static int setting_of(const vg_setting *settings, const char *name, const char *const *names)
 {
-    static const char *const names[] = {"auto", "L", "M", "S", "C"};
-    vg_regime regime = VG_REGIME_AUTO;
+    int found = 0;
     for (const vg_setting *s = settings; s && s->name; s++)
-        for (int i = VG_REGIME_AUTO; i <= VG_REGIME_C; i++)
-            if (strcmp(s->name, "scan") == 0 && strcmp(s->value, names[i]) == 0)
-                regime = (vg_regime)i;
-    return regime;
+        for (int i = 0; strcmp(s->name, name) == 0 && names[i]; i++)
+            if (strcmp(s->value, names[i]) == 0)
+                found = i;
+    return found;
 }
 
 /* 0: auto. */
@@ -240,6 +242,8 @@ static vg_status device_start(vg_device *device, const vg_device_options *wanted
 
 vg_status vg_cuda_open(const vg_device_info *info, const vg_device_options *wanted, vg_device **out)
 {
+    static const char *const regimes[] = {"auto", "L", "M", "S", "C", NULL};
+    static const char *const forms[] = {"auto", "persistent", "graph", NULL};
     if (wanted->denormals == VG_DENORMALS_FLUSH)
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: --denormals=flush: cuBLASLt's products cannot be told to flush", info->name);
@@ -247,8 +251,9 @@ vg_status vg_cuda_open(const vg_device_info *info, const vg_device_options *want
     if (!device)
         VG_FAIL(VG_NO_MEMORY, "%s: no memory for the device", info->name);
     device->ordinal = (int)info->index;
-    device->regime = regime_of(wanted->settings);
+    device->regime = (vg_regime)setting_of(wanted->settings, "scan", regimes);
     device->pieces = pieces_of(wanted->settings);
+    device->stack = (vg_stack_form)setting_of(wanted->settings, "stack", forms);
     snprintf(device->name, sizeof device->name, "%s", info->name);
     vg_status status = device_start(device, wanted);
     if (status != VG_OK) {

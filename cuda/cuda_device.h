@@ -39,6 +39,10 @@ typedef enum vg_regime {
     VG_REGIME_C
 } vg_regime;
 
+/* How a stack of dense layers runs: a launch or two a layer in a graph, or a run of equal layers in
+ * one kernel. */
+typedef enum vg_stack_form { VG_STACK_AUTO, VG_STACK_PERSISTENT, VG_STACK_GRAPH } vg_stack_form;
+
 typedef struct vg_gemm_library vg_gemm_library; /* cuda_gemm.c */
 typedef struct vg_nvml vg_nvml;                 /* nvml.c */
 
@@ -48,7 +52,8 @@ struct vg_device {
     vg_chip chip;
     vg_device_applied applied;
     vg_regime regime;
-    uint32_t pieces;           /* of a recurrence; 0: as the cost model finds */
+    uint32_t pieces; /* of a recurrence; 0: as the cost model finds */
+    vg_stack_form stack;
     cudaStream_t stream, side; /* side: what may run beside the chain */
     cudaEvent_t start, stop;
     vg_gemm_library *gemm;

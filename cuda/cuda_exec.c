@@ -50,6 +50,9 @@ static vg_status op_scratch(vg_device *device, const vg_program *program, const 
 
 static vg_status op_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
 {
+    out->run = vg_stack_of(exec, op);
+    if (out->run)
+        return VG_OK;
     if (is_dense(op))
         return vg_dense_prepare(exec, op, out);
     if (!is_scan(op))
@@ -61,6 +64,8 @@ static vg_status op_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
 uint64_t vg_cuda_op_nodes(const vg_exec *exec, const vg_op *op)
 {
     const vg_prepared *prepared = &exec->prepared[op - exec->program->ops];
+    if (prepared->run)
+        return vg_stack_nodes(exec, op, prepared->run);
     if (is_dense(op)) /* the library may split a product in two, and add it up */
         return prepared->kernel ? 4 : 2;
     if (!is_scan(op))
@@ -70,6 +75,8 @@ uint64_t vg_cuda_op_nodes(const vg_exec *exec, const vg_op *op)
 
 vg_status vg_cuda_op_issue(const vg_issue *issue)
 {
+    if (issue->prepared->run)
+        return vg_stack_issue(issue, issue->prepared->run);
     if (is_dense(issue->op))
         return vg_dense_issue(issue);
     if (is_scan(issue->op))
@@ -143,7 +150,7 @@ uint32_t vg_exec_alignment(const vg_mat *const *mats, size_t count)
 /* Memory. */
 
 typedef struct vg_needs {
-    uint64_t scratch[VG_LANES], slots, total; /* bytes; scratch 0: no op is there */
+    uint64_t scratch[VG_LANES], slots, table, total; /* bytes; scratch 0: no op is there */
 } vg_needs;
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -165,11 +172,14 @@ static bool is_on(const vg_pieces *pieces, uint32_t op, int lane)
     return lane == own || (lane == VG_LANE_SIDE && pass == VG_PASS_BWD_WEIGHTS);
 }
 
-static vg_status find_needs(vg_device *device, const vg_pieces *pieces, vg_needs *out)
+static vg_status find_needs(vg_device *device, const vg_pieces *pieces, const vg_stack_runs *runs,
+                            vg_needs *out)
 {
     const vg_program *program = &pieces->program;
-    vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot))};
-    n.scratch[VG_LANE_MAIN] = n.scratch[VG_LANE_SIDE] = whole_lines(0);
+    vg_needs n = {.slots = whole_lines(program->slot_count * sizeof(vg_slot)),
+                  .table = runs->table_bytes};
+    n.scratch[VG_LANE_MAIN] = whole_lines(runs->scratch);
+    n.scratch[VG_LANE_SIDE] = whole_lines(0);
     for (uint32_t i = 0; i < program->op_count; i++) {
         uint64_t bytes;
         VG_TRY(op_scratch(device, program, &program->ops[i], &bytes));
@@ -177,7 +187,7 @@ static vg_status find_needs(vg_device *device, const vg_pieces *pieces, vg_needs
             if (is_on(pieces, i, lane))
                 n.scratch[lane] = most(n.scratch[lane], whole_lines(bytes));
     }
-    n.total = n.slots;
+    n.total = n.slots + n.table;
     for (int lane = 0; lane < VG_LANES; lane++)
         if (n.scratch[lane])
             n.total += n.scratch[lane] + vg_gemm_work_bytes();
@@ -189,9 +199,14 @@ uint64_t vg_cuda_extra_bytes(vg_device *device, const vg_program *program)
 {
     vg_needs needs = {0};
     vg_pieces pieces;
+    vg_stack_runs runs;
     if (vg_pieces_make(device, program, &pieces) != VG_OK)
         return 0;
-    const vg_status status = find_needs(device, &pieces, &needs);
+    vg_status status = vg_stack_find(device, &pieces.program, &runs);
+    if (status == VG_OK) {
+        status = find_needs(device, &pieces, &runs, &needs);
+        vg_stack_free(&runs);
+    }
     vg_pieces_free(&pieces);
     return status == VG_OK ? needs.total : 0;
 }
@@ -231,6 +246,8 @@ static vg_status allocate_all(vg_exec *exec, const vg_needs *needs)
     VG_TRY(check_room(device, arena + needs->total));
     VG_TRY(allocate(exec, arena, (void **)&exec->arena));
     VG_TRY(allocate(exec, needs->slots, (void **)&exec->slots));
+    if (needs->table)
+        VG_TRY(allocate(exec, needs->table, (void **)&exec->stack_table));
     VG_CUDA(device, cudaMallocHost((void **)&exec->staging, VG_STAGING_BYTES));
     exec->lanes[VG_LANE_MAIN].stream = device->stream;
     exec->lanes[VG_LANE_SIDE].stream = device->side;
@@ -272,8 +289,10 @@ static vg_status load(vg_exec *exec)
     exec->prepared = calloc(program->op_count + 1u, sizeof *exec->prepared);
     if (!exec->prepared)
         VG_FAIL(VG_NO_MEMORY, "no memory for %u ops", program->op_count);
-    VG_TRY(find_needs(exec->device, &exec->pieces, &needs));
+    VG_TRY(vg_stack_find(exec->device, program, &exec->runs));
+    VG_TRY(find_needs(exec->device, &exec->pieces, &exec->runs, &needs));
     VG_TRY(allocate_all(exec, &needs));
+    VG_TRY(vg_stack_load(exec));
     for (uint32_t i = 0; i < program->op_count; i++)
         VG_TRY(op_prepare(exec, &program->ops[i], &exec->prepared[i]));
     VG_TRY(allocate_work(exec));
@@ -321,10 +340,10 @@ static void free_device_memory(vg_exec *exec)
     }
     for (uint32_t i = 0; i < exec->event_count; i++)
         (void)cudaEventDestroy(exec->events[i]);
-    if (exec->arena)
-        (void)cudaFree(exec->arena);
-    if (exec->slots)
-        (void)cudaFree(exec->slots);
+    void *const there[] = {exec->arena, exec->slots, exec->stack_table};
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        if (there[i])
+            (void)cudaFree(there[i]);
     if (exec->staging)
         (void)cudaFreeHost(exec->staging);
     (void)cudaGetLastError();
@@ -341,6 +360,7 @@ void vg_cuda_unload(vg_exec *exec)
     for (uint32_t i = 0; i < exec->gemm_count; i++)
         vg_gemm_free(exec->gemms[i].gemm);
     free_device_memory(exec);
+    vg_stack_free(&exec->runs);
     free(exec->gemms);
     free(exec->events);
     free(exec->prepared);
@@ -373,7 +393,7 @@ static void scan_words(const vg_exec *exec, vg_op_kind kind, char *out, size_t s
 
 vg_status vg_cuda_choice(vg_exec *exec, char *out, size_t size)
 {
-    char forward[112], backward[112], rounding[24] = "", pieces[24] = "";
+    char forward[112], backward[112], stack[176], rounding[24] = "", pieces[24] = "";
     scan_words(exec, VG_SCAN_FWD, forward, sizeof forward);
     scan_words(exec, VG_SCAN_BWD, backward, sizeof backward);
     const bool differ = strcmp(forward, backward) != 0;
@@ -382,7 +402,8 @@ vg_status vg_cuda_choice(vg_exec *exec, char *out, size_t size)
                  exec->device->traits.tf32_rounds ? "nearest" : "truncated");
     if (exec->pieces.count > 1)
         snprintf(pieces, sizeof pieces, " pieces=%u", exec->pieces.count);
-    snprintf(out, size, "gemm=cublasLt%s%s%s%s%s%s", forward[0] ? " scan=" : "", forward,
-             differ ? " back=" : "", differ ? backward : "", pieces, rounding);
+    vg_stack_words(exec, stack, sizeof stack);
+    snprintf(out, size, "gemm=cublasLt%s%s%s%s%s%s%s", forward[0] ? " scan=" : "", forward,
+             differ ? " back=" : "", differ ? backward : "", stack, pieces, rounding);
     return VG_OK;
 }

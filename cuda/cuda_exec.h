@@ -6,6 +6,7 @@
 
 #include "cuda_gemm.h"
 #include "cuda_pieces.h"
+#include "cuda_stack.h"
 #include "scan_kernels.h"
 
 /* Bytes of pinned host memory through which windows travel. */
@@ -18,7 +19,8 @@ typedef struct vg_prepared {
     const vg_gemm *gemm; /* of a dense op; the exec's */
     bool kernel;         /* a dense op with a kernel of our own beside the product */
     const vg_scan_regime *regime;
-    void *plan; /* of a scan, its regime's own */
+    void *plan;              /* of a scan, its regime's own */
+    const vg_stack_run *run; /* of a layer that is in a kernel with others; the exec's */
 } vg_prepared;
 
 /* A product of the program; ops of equal shapes share one. */
@@ -49,7 +51,9 @@ struct vg_exec {
     vg_prepared *prepared; /* op_count */
     vg_shared_gemm *gemms;
     uint32_t gemm_count, gemm_capacity;
-    struct vg_graph *graphs; /* one a set of passes that has been run */
+    vg_stack_runs runs;
+    unsigned char *stack_table; /* device memory; null: no layers are in a kernel together */
+    struct vg_graph *graphs;    /* one a set of passes that has been run */
 };
 
 /* Where an op is issued: the stream with its scratch and work area. */
