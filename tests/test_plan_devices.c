@@ -84,7 +84,7 @@ static const struct {
     {"--device=null --device-option=null.at", "--device-option=null.at: expected run|load|open",
      VG_INVALID},
     {"--device=null --device-option=null.fial=none",
-     "--device-option=null.fial=none: did you mean 'fail'? null's options are fail, at, seed",
+     "--device-option=null.fial=none: did you mean 'fail'? null's options are fail, at, seed, peak",
      VG_INVALID},
     {"--device=null --device-option=null.seed=4294967296",
      "--device-option=null.seed=4294967296: expected 0|1..4294967295", VG_INVALID},

@@ -66,8 +66,13 @@ static struct {
 
 static atomic_uint_fast64_t counts[KINDS], failures[KINDS];
 
+/* Only what main does counts: libraries' initialisers (CUDA's are in the program) may die of it. */
+static atomic_bool in_main;
+
 static bool fails(kind k)
 {
+    if (!in_main)
+        return false;
     uint64_t n = atomic_fetch_add(&counts[k], 1) + 1;
     if (!order.armed || order.kind != k || !(n == order.first || (order.sticky && n > order.first)))
         return false;
@@ -104,6 +109,27 @@ __attribute__((constructor)) static void begin(int argc, char **argv)
     const char *text = getenv("VG_FAULT");
     if (text)
         order_read(text);
+}
+
+typedef int main_fn(int argc, char **argv, char **environment);
+typedef int start_fn(main_fn *start, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                     void (*loader_fini)(void), void *stack_end);
+static main_fn *program;
+
+static int main_begin(int argc, char **argv, char **environment)
+{
+    in_main = true;
+    return program(argc, argv, environment);
+}
+
+/* What calls main, by the ABI of the C library. */
+start_fn __libc_start_main;
+int __libc_start_main(main_fn *start, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*loader_fini)(void), void *stack_end)
+{
+    start_fn *real = (start_fn *)dlsym(RTLD_NEXT, "__libc_start_main");
+    program = start;
+    return real(main_begin, argc, argv, init, fini, loader_fini, stack_end);
 }
 
 __attribute__((destructor)) static void end(void)
