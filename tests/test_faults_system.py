@@ -182,7 +182,7 @@ class Machine(Run):
             procs.write_text(str(os.getpid()))
 
         try:
-            with little_memory(160 << 20) as procs:
+            with little_memory(400 << 20) as procs:
                 self.bench("--device=cpu.scalar", "--activation=tanh", "--depth=4", "--batch=2",
                            "--measure=gradient", "--verify=off", "--width=8,6000,16", code=1,
                            preexec_fn=lambda: join(procs))
