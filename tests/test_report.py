@@ -20,7 +20,7 @@ try:
     import numpy
     import pandas
     import report
-    from report_page import curves, page, payload, tables
+    from report_page import curves, page, payload, summary, tables
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
@@ -234,6 +234,26 @@ class Thinning(unittest.TestCase):
         frame = pandas.DataFrame({"curve": 0, "x": numpy.arange(200), "log10_norm_exact": -numpy.arange(200.0),
                                   "log10_norm": held, "predicted_log10_norm": numpy.nan})
         self.assertIn(133, curves.thinned(frame, 12).x.tolist())
+
+
+class Summary(unittest.TestCase):
+    def fastest(self, *ran):
+        """The first sentence on speed of (device, threads, seconds)."""
+        rows = pandas.DataFrame([{"case": "lstm", "device": device, "plain_device": device.partition(" ")[0],
+                                  "threads": threads, "bind": "core" if device < "cu" else "none", "denormals": "keep",
+                                  "train_time": time, "train_peak": 50, "peak_gflop": 1} for device, threads, time in ran])
+        return next(summary.speed(rows, None))
+
+    def test_a_gpu_stands_beside_every_number_of_threads(self):
+        for threads, words in (((2,), "in 1 of 1 case "), ((1, 2), "in 2 of 2 cases ")):
+            said = self.fastest(("cuda:0", 1, 1), *(("cpu.avx512", n, 8) for n in threads))
+            self.assertEqual(said["lead"], "cuda:0")
+            self.assertIn(words, said["text"])
+            self.assertIn("8.00 × cpu.avx512", said["text"])
+
+    def test_processors_are_compared_on_as_many_threads(self):
+        said = self.fastest(("cpu.avx512", 1, 4), ("cpu.avx512", 2, 2), ("cpu.onednn", 1, 8))
+        self.assertIn("in 1 of 1 case that several devices ran: 2.00 × cpu.onednn", said["text"])
 
 
 class Payload(unittest.TestCase):

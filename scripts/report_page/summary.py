@@ -1,5 +1,6 @@
 """The page's first sentences: what stands in the tables, in plain words."""
 import numpy
+import pandas
 
 NOT_COMPARED = {"ref", "null"}  # devices that are there for checking
 MOST = 8
@@ -58,6 +59,20 @@ def main_pass(rows):
     return next((name for name in ("train", "bwd", "fwd") if f"{name}_time" in rows), None)
 
 
+SETTING = ["threads", "bind", "denormals"]
+
+
+def opened(rows):
+    """The rows with the settings of a kind of device (cpu, cuda) that ran with one alone replaced by each that
+    the others ran the case with: a GPU's one thread is not what a processor's are."""
+    kind = rows.plain_device.str.extract(r"^(\w*)")[0] + [
+        device.removeprefix(plain) for device, plain in zip(rows.device, rows.plain_device)]
+    alone = kind.map(rows.groupby(kind).apply(lambda of_kind: len(of_kind[SETTING].drop_duplicates()) == 1))
+    others = rows[~alone]
+    settings = others[["case", *SETTING]].drop_duplicates()
+    return pandas.concat([others, rows[alone].drop(columns=SETTING).merge(settings, on="case", how="left")])
+
+
 def speed(rows, cases):
     """The fastest device, over the cases that several devices ran, and the nearest to the peak."""
     name = main_pass(rows)
@@ -67,8 +82,7 @@ def speed(rows, cases):
     rows = rows[rows[f"{name}_time"].notna()].copy()
     if rows.empty:
         return
-    keys = ["case", "threads", "bind", "denormals"]
-    best = rows.groupby([*keys, "device"], sort=False)[f"{name}_time"].min().unstack("device")
+    best = opened(rows).groupby(["case", *SETTING, "device"], sort=False, dropna=False)[f"{name}_time"].min().unstack("device")
     shared = best[best.notna().sum(axis=1) > 1]
     if not shared.empty:
         wins = shared.idxmin(axis=1).value_counts()
