@@ -12,6 +12,7 @@ enum { SAMPLED_SEGMENTS = 64, ALL_ELEMENTS = 1 << 22 };
 vg_status vg_verifier_number(vg_verifier *v, const vg_op *op, const char *what, uint64_t index,
                              double device, double reference, double tolerance)
 {
+    VG_TRY(v->rows.status); /* of rows that could not be read, a reference is nothing */
     const bool same = device == reference || (isnan(device) && isnan(reference));
     const double error = same ? 0 : fabs(device - reference);
     const double share = same ? 0 : error / tolerance;

@@ -186,6 +186,41 @@ static void every_spoilt_slot_is_found(void **state)
     }
 }
 
+/* A driver whose n-th read fails. */
+static uint32_t reads, failing_read;
+
+static vg_status one_read_fails(vg_exec *exec, vg_mat window, double *out)
+{
+    if (++reads == failing_read)
+        VG_FAIL(VG_NO_MEMORY, "read %u", reads);
+    return vg_ref_driver.read(exec, window, out);
+}
+
+/* What could not be read is no number that differs. */
+static void a_failed_read_is_no_mismatch(void **state)
+{
+    (void)state;
+    enum { SOME = 24 };
+    vg_driver fake = vg_ref_driver;
+    vg_verdict_of_run verdict;
+    fake.read = one_read_fails;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        loaded_case c = run_case(cases[i], &as_device);
+        uint32_t count = 0;
+        for (failing_read = 0; failing_read <= count; failing_read += 1 + count / SOME) {
+            reads = 0;
+            const vg_status status = verify(&c, &fake, VG_VERIFY_FULL, &verdict);
+            if (status != (failing_read ? VG_NO_MEMORY : VG_OK))
+                fail_msg("%s, read %u: %s: %s", cases[i], failing_read, vg_status_name(status),
+                         vg_reason());
+            if (failing_read == 0)
+                count = reads;
+        }
+        assert_true(count > 20);
+        unload_case(&c);
+    }
+}
+
 /* Gradients that are all zero are compared, but prove nothing. */
 static void zero_gradients_prove_nothing(void **state)
 {
@@ -279,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_correct_run_passes),
         cmocka_unit_test(every_spoilt_output_is_found_and_named),
         cmocka_unit_test(every_spoilt_slot_is_found),
+        cmocka_unit_test(a_failed_read_is_no_mismatch),
         cmocka_unit_test(samples_of_large_windows),
         cmocka_unit_test(zero_gradients_prove_nothing),
         cmocka_unit_test(an_overflow_is_no_mismatch),
