@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -134,7 +135,8 @@ static vg_status caller_try(int32_t cpu)
 {
     cpu_set_t before;
     if (!caller_bind(cpu, &before))
-        VG_FAIL(VG_UNSUPPORTED, "thread 0 could not be bound to processor %d", cpu);
+        VG_FAIL(errno == ENOMEM ? VG_NO_MEMORY : VG_UNSUPPORTED,
+                "thread 0 could not be bound to processor %d: %s", cpu, strerror(errno));
     sched_setaffinity(0, sizeof before, &before);
     return VG_OK;
 }

@@ -15,7 +15,8 @@ typedef void vg_pool_fn(void *context, uint32_t thread, uint32_t threads);
 /* `threads` >= 1, the caller among them. cpus: the processor that each is bound to, or null: not
  * bound. flush: subnormal operands and results count as zero in every thread while it works.
  * spin: false where threads have to share cores, so that waiting yields at once.
- * VG_NO_MEMORY: a thread could not be started. VG_UNSUPPORTED: a thread could not be bound. */
+ * VG_NO_MEMORY: a thread could not be started, or not bound for want of memory. VG_UNSUPPORTED: a
+ * thread could not be bound. */
 vg_status vg_pool_open(uint32_t threads, const uint32_t *cpus, bool flush, bool spin,
                        vg_pool **out);
 void vg_pool_close(vg_pool *pool);

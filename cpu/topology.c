@@ -1,7 +1,9 @@
 /* hwloc, and nothing of it in the header. */
 #include "topology.h"
 
+#include <errno.h>
 #include <hwloc.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,36 @@ static void caches_find(vg_topology *topology, hwloc_obj_t core)
         topology->caches[topology->cache_count++] = (vg_cache){.level = 1, .bytes = 32768};
 }
 
-static vg_status cores_find(vg_topology *topology, hwloc_cpuset_t allowed)
+/* The processors that the calling thread may run on, by the system itself: hwloc takes memory to
+ * tell. Not known where hwloc describes another machine. */
+static bool affinity_read(hwloc_topology_t all, cpu_set_t *out)
+{
+    return hwloc_topology_is_thissystem(all) && sched_getaffinity(0, sizeof *out, out) == 0;
+}
+
+static bool is_allowed(hwloc_topology_t all, const cpu_set_t *affinity, unsigned cpu)
+{
+    if (!affinity)
+        return hwloc_bitmap_isset(hwloc_topology_get_allowed_cpuset(all), cpu);
+    return cpu < CPU_SETSIZE && CPU_ISSET(cpu, affinity);
+}
+
+static bool lacks_a_processor(hwloc_topology_t all)
+{
+    cpu_set_t affinity;
+    if (!affinity_read(all, &affinity))
+        return false;
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &affinity) && !hwloc_get_pu_obj_by_os_index(all, cpu))
+            return true;
+    return false;
+}
+
+static vg_status cores_find(vg_topology *topology)
 {
     hwloc_topology_t all = handle(topology);
+    cpu_set_t set;
+    const cpu_set_t *affinity = affinity_read(all, &set) ? &set : NULL;
     int depth = hwloc_get_type_or_below_depth(all, HWLOC_OBJ_CORE);
     uint32_t count = hwloc_get_nbobjs_by_depth(all, depth);
     topology->cpus = calloc(count + 1, sizeof *topology->cpus);
@@ -33,7 +62,7 @@ static vg_status cores_find(vg_topology *topology, hwloc_cpuset_t allowed)
         hwloc_obj_t core = hwloc_get_obj_by_depth(all, depth, i);
         for (int cpu = hwloc_bitmap_first(core->cpuset); cpu >= 0;
              cpu = hwloc_bitmap_next(core->cpuset, cpu)) {
-            if (!hwloc_bitmap_isset(allowed, (unsigned)cpu))
+            if (!is_allowed(all, affinity, (unsigned)cpu))
                 continue;
             if (topology->cores == 0)
                 caches_find(topology, core);
@@ -46,6 +75,21 @@ static vg_status cores_find(vg_topology *topology, hwloc_cpuset_t allowed)
     return VG_OK;
 }
 
+static vg_status all_load(hwloc_topology_t *out)
+{
+    hwloc_topology_t all = NULL;
+    if (hwloc_topology_init(&all))
+        VG_FAIL(VG_NO_MEMORY, "hwloc could not be started");
+    if (hwloc_topology_load(all)) {
+        const int error = errno;
+        hwloc_topology_destroy(all);
+        VG_FAIL(error == ENOMEM ? VG_NO_MEMORY : VG_UNSUPPORTED,
+                "hwloc could not read this machine's topology");
+    }
+    *out = all;
+    return VG_OK;
+}
+
 vg_status vg_topology_open(vg_topology *out)
 {
     vg_topology topology = {0};
@@ -55,24 +99,13 @@ vg_status vg_topology_open(vg_topology *out)
         VG_FAIL(VG_UNSUPPORTED,
                 "hwloc's interface is version %u.%u here: expected %u, as built with", here >> 16,
                 here >> 8 & 255, built >> 16);
-    if (hwloc_topology_init(&all))
-        VG_FAIL(VG_NO_MEMORY, "hwloc could not be started");
+    VG_TRY(all_load(&all));
+    if (lacks_a_processor(all)) { /* hwloc leaves out, without a word, what it had no memory for */
+        hwloc_topology_destroy(all);
+        VG_TRY(all_load(&all));
+    }
     topology.hwloc = all;
-    hwloc_cpuset_t allowed = hwloc_bitmap_alloc();
-    vg_status status = VG_OK;
-    if (!allowed) {
-        status = vg_fail(VG_NO_MEMORY, "no memory for a set of processors");
-        goto done;
-    }
-    if (hwloc_topology_load(all)) {
-        status = vg_fail(VG_UNSUPPORTED, "hwloc could not read this machine's topology");
-        goto done;
-    }
-    if (hwloc_get_cpubind(all, allowed, HWLOC_CPUBIND_THREAD))
-        hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(all));
-    status = cores_find(&topology, allowed);
-done:
-    hwloc_bitmap_free(allowed);
+    vg_status status = cores_find(&topology);
     if (status == VG_OK) {
         vg_topology_use(&topology, topology.cores);
         *out = topology;

@@ -22,8 +22,9 @@ typedef struct vg_topology {
     void *hwloc;
 } vg_topology;
 
-/* Respects the affinity of the calling thread and the control group. VG_UNSUPPORTED where hwloc
- * finds nothing, VG_NO_MEMORY. */
+/* Respects the affinity of the calling thread and the control group. Where hwloc leaves out a
+ * processor of these, it is asked once more, then believed. VG_UNSUPPORTED where hwloc finds
+ * nothing, VG_NO_MEMORY. */
 vg_status vg_topology_open(vg_topology *out);
 void vg_topology_close(vg_topology *topology);
 

@@ -177,7 +177,10 @@ class MemoryOfTheProcessor(Injected):
 
     def test_the_nth_allocation_fails(self):
         for n in some(self.counts()["worker", "malloc"], 6):
-            self.fault(f"worker:malloc:{n}:ENOMEM", (0, 1))
+            done = self.fault(f"worker:malloc:{n}:ENOMEM", (0, 1))
+            if os.path.exists(os.path.join(self.out, "results.csv")):
+                statuses = {row["status"] for row in rows_of(self.out, "results.csv")}
+                self.assertLessEqual(statuses, {"ok", "no_memory", "crashed"}, done.stderr)
 
     def test_the_nth_mapping_fails(self):
         for n in some(self.counts()["worker", "map"], 3):
@@ -196,6 +199,33 @@ class MemoryOfTheProcessor(Injected):
                           for row in rows_of(self.out, "results.csv")},
                          {("ok", "1", "none"), ("ok", "2", "none")})
         self.assertIn("2 threads could not be bound to ", done.stderr)
+
+
+    def test_threads_that_cannot_be_bound_for_want_of_memory(self):
+        self.fault("worker:affinity:1:ENOMEM+", (1,), started=False)
+        self.assertEqual({row["status"] for row in rows_of(self.out, "results.csv")}, {"no_memory"})
+
+
+class Sight(Injected):
+    """What hwloc has no memory to read it leaves out without a word: processors, too."""
+    device, more = "cpu.scalar", ("--measure=gradient", "--verify=off", "--threads=2")
+
+    def test_the_nth_allocation_of_hwloc_fails(self):
+        count = self.counts()["worker", "sight"]
+        for n in range(1, count + 1) if SLOW else some(count, 6):
+            self.fault(f"worker:sight:{n}:ENOMEM", (0, 1))
+
+    def test_one_look_finds_one_processor(self):
+        """Another finds the others."""
+        for started in (True, False):
+            self.fault("worker:look:1:ENOMEM", (0,), started)
+
+    def test_every_look_finds_one_processor(self):
+        self.begin(started=False)
+        done = self.run_with("worker:look:1:ENOMEM+")[0]
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({(row["status"], row["threads"], row["bind"])
+                          for row in rows_of(self.out, "results.csv")}, {("ok", "2", "none")})
 
 
 class Processes(Injected):

@@ -25,6 +25,8 @@
 
 typedef enum kind {
     MALLOC, /* any allocation of the C library */
+    SIGHT,  /* the same, while hwloc looks at this machine */
+    LOOK,   /* of hwloc at this machine: it finds one processor alone */
     WRITE,  /* to a regular file; WHAT short: half of the bytes */
     PIPE,   /* write or writev to a pipe; WHAT short, or garble: other bytes */
     MAP,    /* memory of 1 MiB or more straight from the system */
@@ -44,8 +46,8 @@ typedef enum kind {
 } kind;
 
 static const char *const kinds[KINDS] = {
-    "malloc",   "write", "pipe", "map",    "open",     "sync",  "close", "rename",
-    "truncate", "mkdir", "fork", "thread", "affinity", "clock", "hwloc", "onednn"};
+    "malloc", "sight",    "look",  "write", "pipe",   "map",      "open",  "sync",  "close",
+    "rename", "truncate", "mkdir", "fork",  "thread", "affinity", "clock", "hwloc", "onednn"};
 
 static const struct {
     const char *name;
@@ -68,6 +70,9 @@ static atomic_uint_fast64_t counts[KINDS], failures[KINDS];
 
 /* Only what main does counts: libraries' initialisers (CUDA's are in the program) may die of it. */
 static atomic_bool in_main;
+
+/* Whether the calling thread is in hwloc_topology_load. */
+static _Thread_local bool looks;
 
 static bool fails(kind k)
 {
@@ -152,34 +157,41 @@ __attribute__((destructor)) static void end(void)
     static __typeof__(&name) real;                                                                 \
     REAL(name)
 
+/* Counts for both kinds. */
+static bool allocation_fails(void)
+{
+    const bool sight = looks && fails(SIGHT);
+    return fails(MALLOC) || sight;
+}
+
 void *malloc(size_t size)
 {
     NEXT(malloc);
-    return fails(MALLOC) ? NULL : real(size);
+    return allocation_fails() ? NULL : real(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
     NEXT(calloc);
-    return fails(MALLOC) ? NULL : real(count, size);
+    return allocation_fails() ? NULL : real(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
     NEXT(realloc);
-    return fails(MALLOC) ? NULL : real(old, size);
+    return allocation_fails() ? NULL : real(old, size);
 }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
 {
     NEXT(posix_memalign);
-    return fails(MALLOC) ? ENOMEM : real(out, alignment, size);
+    return allocation_fails() ? ENOMEM : real(out, alignment, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
     NEXT(aligned_alloc);
-    return fails(MALLOC) ? NULL : real(alignment, size);
+    return allocation_fails() ? NULL : real(alignment, size);
 }
 
 static mode_t type_of(int fd)
@@ -352,6 +364,37 @@ unsigned hwloc_get_api_version(void)
 {
     unsigned (*real)(void) = (unsigned (*)(void))dlsym(RTLD_NEXT, "hwloc_get_api_version");
     return fails(HWLOC) || !real ? (unsigned)strtoul(order.what, NULL, 16) : real();
+}
+
+static void keep_one_processor(void *topology)
+{
+    void *(*make)(void) = (void *(*)(void))dlsym(RTLD_NEXT, "hwloc_bitmap_alloc");
+    int (*only)(void *, unsigned) =
+        (int (*)(void *, unsigned))dlsym(RTLD_NEXT, "hwloc_bitmap_only");
+    int (*restricts)(void *, const void *, unsigned long) =
+        (int (*)(void *, const void *, unsigned long))dlsym(RTLD_NEXT, "hwloc_topology_restrict");
+    void (*drop)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "hwloc_bitmap_free");
+    cpu_set_t mine;
+    unsigned first = 0;
+    if (!make || !only || !restricts || !drop || sched_getaffinity(0, sizeof mine, &mine) != 0)
+        return;
+    while (first + 1 < CPU_SETSIZE && !CPU_ISSET(first, &mine))
+        first++;
+    void *set = make();
+    if (set && only(set, first) == 0)
+        restricts(topology, set, 0);
+    drop(set);
+}
+
+int hwloc_topology_load(void *topology)
+{
+    int (*real)(void *) = (int (*)(void *))dlsym(RTLD_NEXT, "hwloc_topology_load");
+    looks = true;
+    const int result = real(topology);
+    looks = false;
+    if (result == 0 && fails(LOOK))
+        keep_one_processor(topology);
+    return result;
 }
 
 /* dnnl_version_t: three numbers, then more. */
