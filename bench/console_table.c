@@ -286,4 +286,7 @@ void vg_console_table(vg_console *console, int columns)
               stderr);
     if (console->timed)
         sentence(console);
+    if (console->again > 0)
+        fprintf(stderr, "\n%zu of %zu repetitions measured again, %zu disturbed to the end.\n",
+                console->again, console->repetitions, console->disturbed);
 }

@@ -79,7 +79,8 @@ static vg_result result_blank(const vg_outcome *o, vg_status status, const char 
                      .energy_j = unknown,
                      .power_w = unknown,
                      .clock_mhz = unknown,
-                     .temperature_c = unknown};
+                     .temperature_c = unknown,
+                     .attempts = -1};
     vg_time_utc(row.time_utc);
     return row;
 }
@@ -106,6 +107,7 @@ static void timed_take(vg_outcome *o, const vg_wire_timed *timed)
         row.clock_mhz = timed->clock_mhz;
         row.temperature_c = timed->temperature_c;
         row.disturbed = timed->disturbed != 0;
+        row.attempts = (int64_t)timed->attempts;
         memcpy(row.throttle, timed->throttle, sizeof row.throttle);
     }
     result_add(o, &row);

@@ -134,6 +134,15 @@ static void verdict_repeat(const vg_console *console, vg_summary *row)
         }
 }
 
+static void repetitions_count(vg_console *console, const vg_result *results, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        console->repetitions += results[i].attempts > 0;
+        console->again += results[i].attempts > 1;
+        console->disturbed += results[i].disturbed;
+    }
+}
+
 vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_status status,
                          const char *reason, const vg_result *results, size_t count,
                          const vg_decay *decay)
@@ -156,6 +165,7 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
     row->threads = of->threads;
     for (int timed = 0; timed < VG_TIMED_COUNT; timed++)
         row->time_s[timed] = median_of(results, count, vg_timed_name((vg_timed)timed), get_time);
+    repetitions_count(console, results, count);
     const char *pass = vg_timed_name(vg_console_main_pass(console->timed));
     row->gflop_per_s = median_of(results, count, pass, get_gflop);
     row->percent_of_peak = median_of(results, count, pass, get_percent);

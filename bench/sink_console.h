@@ -30,6 +30,7 @@ typedef struct vg_console {
     vg_keys warned;
     vg_summary *rows;
     size_t count, capacity;
+    size_t repetitions, again, disturbed; /* measured; more than once; and even so disturbed */
 } vg_console;
 
 void vg_console_open(vg_console *console, const vg_options *options, size_t case_count);
@@ -52,8 +53,8 @@ vg_status vg_console_add(vg_console *console, const vg_report_case *of, vg_statu
 /* The pass that rates are told of: a whole step where it is timed. */
 vg_timed vg_console_main_pass(unsigned timed);
 
-/* Prints the rows for a terminal of so many columns, then the sentence; adds settings that vary to
- * the devices' names. */
+/* Prints the rows for a terminal of so many columns, then the sentence, then how many repetitions
+ * were disturbed; adds settings that vary to the devices' names. */
 void vg_console_table(vg_console *console, int columns);
 
 /* The table so far, and one sentence that compares the fastest device with others. */

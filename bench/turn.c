@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ATTEMPTS = 3, MAX_ITERATIONS = 1000000000 };
+enum { MAX_ITERATIONS = 1000000000 };
 /* Peaks before and after that differ by more leave a repetition disturbed. A barrier's time is
  * noisier, but several times as long once a hypervisor has moved two cores to different caches. */
 static const double disturbed_from = 0.05, disturbed_from_barrier = 0.5;
@@ -150,10 +150,11 @@ static vg_status pass_turn(vg_work *work, vg_timed timed, vg_peaks *before, bool
     if (status == VG_OK && !known)
         status = peaks_take(work, before);
     *has_before = status == VG_OK;
-    for (int i = 0; i < ATTEMPTS && status == VG_OK; i++) {
+    for (uint32_t i = 1; i <= VG_WIRE_ATTEMPTS && status == VG_OK; i++) {
         do
             status = pass_time(work, timed, before, &out);
         while (status == VG_OK && iterations_grow(work, &out, &work->iterations[timed]));
+        out.attempts = i;
         if (!out.disturbed)
             break;
     }

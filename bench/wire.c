@@ -73,6 +73,7 @@ static const field_rule rules[] = {
     BELOW(VG_FRAME_TIMED, vg_wire_timed, timed, VG_TIMED_COUNT),
     BELOW(VG_FRAME_TIMED, vg_wire_timed, status, VG_STATUS_COUNT),
     BELOW(VG_FRAME_TIMED, vg_wire_timed, disturbed, 2),
+    BELOW(VG_FRAME_TIMED, vg_wire_timed, attempts, VG_WIRE_ATTEMPTS + 1),
     TEXT(VG_FRAME_TIMED, vg_wire_timed, throttle),
     TEXT(VG_FRAME_GRADIENT, vg_wire_gradient, tensor),
     BELOW(VG_FRAME_GRADIENT, vg_wire_gradient, has_step, 2),

@@ -11,6 +11,7 @@ enum {
     VG_WIRE_REASON = 512,
     VG_WIRE_CASE = 256,
     VG_WIRE_KNOWN = 8,          /* checksums of processes before */
+    VG_WIRE_ATTEMPTS = 3,       /* measurements of one repetition */
     VG_WIRE_TAIL_MAX = 16 << 20 /* bytes of text after a body */
 };
 #define VG_WIRE_MAGIC 0x31574756u /* "VGW1" */
@@ -82,6 +83,7 @@ typedef struct vg_wire_timed {
     double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, barrier_s, floor_s;
     double energy_j, power_w, clock_mhz, temperature_c;
     uint32_t disturbed;
+    uint32_t attempts; /* all but the last one were disturbed */
     char throttle[64];
 } vg_wire_timed;
 

@@ -66,7 +66,8 @@ static vg_result a_result(const vg_report_case *of)
                        .power_w = 0.1,
                        .clock_mhz = (double)NAN,
                        .temperature_c = (double)NAN,
-                       .checksum = "00ff"};
+                       .checksum = "00ff",
+                       .attempts = 2};
 }
 
 static void results_are_exact(void **state)
@@ -82,7 +83,7 @@ static void results_are_exact(void **state)
         "1,20260102T030405Z-0123abcd,2026-01-02T03:04:05Z,stack-tanh/d2/w3,ok,\"line\nbreak\",no,,"
         "null,\"a \"\"b\"\", c\",1111,2222,null 1,,stack,tanh,normal:1.5:0.05,fp32,2,3,4,0,1,5,2,"
         "core,keep,fwd,0,3,1,100,0.5,1000000000,2000000000,4096,2,4,10,4,,50,0.125,0.25,50,,"
-        "0.10000000000000001,,,,0,00ff\n");
+        "0.10000000000000001,,,,0,00ff,2\n");
     vg_text_free(&text);
 }
 
@@ -110,12 +111,13 @@ static void a_failure_leaves_its_numbers_empty(void **state)
                      .energy_j = (double)NAN,
                      .power_w = (double)NAN,
                      .clock_mhz = (double)NAN,
-                     .temperature_c = (double)NAN};
+                     .temperature_c = (double)NAN,
+                     .attempts = -1};
     vg_text text = {0};
     vg_csv_result(&text, &row);
     vg_text_add(&text, "", 1);
     assert_non_null(strstr(text.at, ",crashed,SIGSEGV,no,,null,"));
-    assert_non_null(strstr(text.at, ",5,,core,keep,bwd,0,,1,,,,,,,,,,,,,,,,,,,,0,\n"));
+    assert_non_null(strstr(text.at, ",5,,core,keep,bwd,0,,1,,,,,,,,,,,,,,,,,,,,0,,\n"));
     vg_text_free(&text);
 }
 
@@ -190,8 +192,8 @@ static void headers_name_every_column(void **state)
     vg_csv_result_header(&text);
     vg_text_add(&text, "", 1);
     assert_int_equal(strncmp(text.at, "schema_version,run_id,time_utc,case,status,reason,", 50), 0);
-    assert_int_equal(commas(text.at), 51);
-    assert_string_equal(text.at + strlen(text.at) - 19, "disturbed,checksum\n");
+    assert_int_equal(commas(text.at), 52);
+    assert_string_equal(text.at + strlen(text.at) - 28, "disturbed,checksum,attempts\n");
     assert_int_equal(vg_csv_result_column("case"), 3);
     assert_int_equal(vg_csv_result_column("checksum"), 51);
     assert_int_equal(vg_csv_result_column("nonsense"), -1);

@@ -84,11 +84,15 @@ class Files(Run):
         self.assertEqual(len({r["checksum"] for r in rows if r["device"] == "ref"}), 1)
 
     def test_disturbed_samples_are_marked_and_counted(self):
-        for peak, disturbed in (("steady", "0"), ("wanders", "1")):
+        for peak, disturbed, attempts in (("steady", "0", "1"), ("wanders", "1", "3")):
             shutil.rmtree(self.out, ignore_errors=True)
-            self.bench(*SMALL, f"--device-option=null.peak={peak}")
+            done = self.bench(*SMALL, f"--device-option=null.peak={peak}")
             rows = rows_of(self.out, "results.csv")
-            self.assertEqual([(row["status"], row["disturbed"]) for row in rows], [("ok", disturbed)] * 6)
+            self.assertEqual([(row["status"], row["disturbed"], row["attempts"]) for row in rows],
+                             [("ok", disturbed, attempts)] * 6)
+            told = [line for line in done.stderr.splitlines() if "repetitions" in line]
+            self.assertEqual(told, ["6 of 6 repetitions measured again, 6 disturbed to the end."]
+                             if attempts == "3" else [])
 
     def test_processes(self):
         self.bench(*SMALL, "--processes=3")

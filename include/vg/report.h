@@ -45,6 +45,8 @@ typedef struct vg_result {
     double energy_j, power_w, clock_mhz, temperature_c;
     char throttle[64], checksum[20];
     bool disturbed;
+    int64_t
+        attempts; /* measurements of this repetition, of which these are the last one's figures */
 } vg_result;
 
 /* Items of a pass: tokens, or samples of a stack. */
@@ -106,7 +108,8 @@ static inline double vg_model_items(const vg_model *model)
     X(temperature_c, REAL, r->temperature_c)                                                       \
     X(throttle, TEXT, r->throttle)                                                                 \
     X(disturbed, FLAG, r->disturbed)                                                               \
-    X(checksum, TEXT, r->checksum)
+    X(checksum, TEXT, r->checksum)                                                                 \
+    X(attempts, INDEX, r->attempts)
 
 /* One row of gradients.csv. A norm that is not finite is spelled; what was not measured is empty.
  */
