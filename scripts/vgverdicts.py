@@ -6,7 +6,7 @@ import numpy
 import pandas
 
 import vgstats
-from vgresults import KEY, counted, samples
+from vgresults import KEY, SAMPLE, counted, samples
 
 VERDICTS = ["slower", "faster", "same", "cannot tell", "missing", "new"]
 
@@ -136,7 +136,7 @@ def uncounted(sides):
 @dataclasses.dataclass
 class Measurement:
     """One case and pass on one device: the verdict, the reason where it is not plain, and what it
-    rests on. failed: it ran before and no longer does."""
+    rests on. failed: it ran before and no longer does, or not every time."""
 
     key: tuple
     verdict: str
@@ -178,27 +178,58 @@ def _settle(row, effect, second):
         row.reason = f"the interval reaches beyond {effect:.1%}"
 
 
-def _absent(side, key):
-    """Why a side has no sample of a measurement: (absent, failed or uncounted; in words)."""
+def _rows(side, key, others):
+    """What results.csv has of a measurement: a failure too that names its settings as nobody's, since it came
+    before they were known. others: keys of the other measurements."""
     rows = side.results.results
     rows = rows[(rows.case == key[0]) & (rows.device == key[1]) & (rows["pass"] == key[2])]
-    failures = rows[rows.status != "ok"]
+    keys = _keys(rows)
+    return rows[keys.isin([key]) | ((rows.status != "ok") & ~keys.isin(others))]
+
+
+def _failures(rows):
+    """Those of runs that were not just stopped."""
+    return rows[~rows.status.isin({"ok", "interrupted"})]
+
+
+def _in_words(failure):
+    return f"{failure.status}: {failure.reason}".rstrip(": ")
+
+
+def _absent(rows):
+    """Why a side has no sample of a measurement: (absent, failed or uncounted; in words)."""
+    failures = _failures(rows)
     if len(failures):
-        first = failures.iloc[0]
-        return "failed", f"{first.status}: {first.reason}".rstrip(": ")
-    rows = rows[_keys(rows).isin([key])]
+        return "failed", _in_words(failures.iloc[0])
+    rows = rows[(rows.status == "ok") & (rows.time_s > 0)]
     if rows.empty:
         return "absent", ""
     return "uncounted", "not verified" if (rows.verified == "no").all() else "always disturbed"
 
 
-def _one_sided(key, base, new, sides):
+def _one_sided(key, base, new, sides, others):
     """A measurement that one side has no sample of."""
     lacking = sides[1] if base else sides[0]
-    kind, words = _absent(lacking, key)
+    kind, words = _absent(_rows(lacking, key, others))
     reason = f"{words} in {lacking.name}" if words else ""
     verdict = "cannot tell" if kind == "uncounted" else "missing" if base else "new"
     return Measurement(key, verdict, reason, base, new, failed=kind == "failed" and bool(base))
+
+
+def _sometimes_failed(row, sides, others):
+    """Processes of NEW that failed where none of BASE did are a regression, whatever the rest took."""
+    told = []
+    for side in sides:
+        rows = _rows(side, row.key, others)
+        failures = _failures(rows)
+        told.append("")
+        if len(failures):
+            bad, of = (len(r[SAMPLE].drop_duplicates()) for r in (failures, rows))
+            told[-1] = f"{bad} of {of} processes in {side.name}: {_in_words(failures.iloc[0])}"
+    row.reason = "; ".join(filter(None, [*told, row.reason]))
+    row.failed = bool(told[1]) and not told[0]
+    if row.failed and row.verdict != "slower":
+        row.verdict = "cannot tell"
 
 
 def measurements(sides, effect, second=None):
@@ -210,12 +241,17 @@ def measurements(sides, effect, second=None):
     rows = []
     cases = dict.fromkeys(key[0] for key in [*base, *new])  # a case's rows stand together
     order = {case: i for i, case in enumerate(cases)}
-    for key in sorted(dict.fromkeys([*base, *new]), key=lambda key: order[key[0]]):
+    known = dict.fromkeys([*base, *new])
+    failing = {place for side in sides
+               for place in _failures(side.results.results)[KEY[:3]].itertuples(index=False, name=None)}
+    for key in sorted(known, key=lambda key: order[key[0]]):
         if key not in findings:
-            rows.append(_one_sided(key, base.get(key), new.get(key), sides))
+            rows.append(_one_sided(key, base.get(key), new.get(key), sides, known.keys() - {key}))
             continue
         row = Measurement(key, "cannot tell", "", base[key], new[key], findings[key])
         _settle(row, effect, second)
+        if key[:3] in failing:
+            _sometimes_failed(row, sides, known.keys() - {key})
         rows.append(row)
     return rows
 

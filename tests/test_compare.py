@@ -133,9 +133,38 @@ class Verdicts(Folders):
         self.assertEqual((code, row["verdict"], row["reason"]), (1, "missing", "crashed: SIGSEGV in NEW"))
         code, told = self.verdicts(crash, list(rows(times())))
         self.assertEqual((code, told["measurements"][0]["verdict"]), (0, "new"))
-        code, told = self.verdicts(crash, crash)
-        self.assertEqual((code, told["measurements"]), (0, []))
+        other = list(rows(times(), case="a"))
+        code, told = self.verdicts(crash + other, crash + other)
+        self.assertEqual((code, [row["case"] for row in told["measurements"]]), (0, ["a"]))
         self.assertIn("1 measurements count on neither side", " ".join(told["notes"]))
+
+    def failing(self, first, count=15, **more):
+        """Rows of processes that fail from the first named on."""
+        return [{**made_results.ROW, "status": "mismatch", "reason": "checksum", "process": process, "time_s": "",
+                 "items_per_s": "", "repetition": "", **more} for process in range(first, count)]
+
+    def test_what_fails_in_some_processes_is_a_regression(self):
+        whole, some = list(rows(times())), list(rows(times()[:8])) + self.failing(8)
+        told = "7 of 15 processes in NEW: mismatch: checksum"
+        self.assertEqual(self.only(whole, some), (1, "cannot tell", told))
+        self.assertEqual(self.only(whole, list(rows(times(1.5)[:8])) + self.failing(8))[:2], (1, "slower"))
+        self.assertEqual(self.only(whole, list(rows(times()[:8])) + self.failing(8, threads=""))[:2], (1, "cannot tell"))
+        few = self.only(whole, list(rows(times()[:2])) + self.failing(2))
+        self.assertEqual((few[0], few[2][:30]), (1, "13 of 15 processes in NEW: mis"))
+        self.assertEqual(self.only(some, whole), (0, "same", told.replace("NEW", "BASE")))
+        self.assertEqual(self.only(some, some)[0], 0)
+
+    def test_a_failure_counts_where_it_was(self):
+        both = list(rows(times())) + list(rows(times(), threads=1))
+        code, told = self.verdicts(both, both + self.failing(15, 16, threads=1))
+        self.assertEqual((code, [row["regressed"] for row in told["measurements"]]), (1, [False, True]))
+
+    def test_what_was_stopped_is_absent(self):
+        stopped = [{**row, "status": "interrupted", "reason": "stopped at once"} for row in self.failing(8)]
+        self.assertEqual(self.only(times(), list(rows(times()[:8])) + stopped), (0, "same", ""))
+        other = list(rows(times(), case="a"))
+        code, told = self.verdicts(other + list(rows(times())), other + stopped)
+        self.assertEqual((code, [row["verdict"] for row in told["measurements"]]), (0, ["same", "missing"]))
 
     def test_rows_that_do_not_count(self):
         for change, reason in (({"verified": "no"}, "not verified"), ({"disturbed": 1}, "always disturbed")):
@@ -152,8 +181,9 @@ class Verdicts(Folders):
 
     def test_each_part_of_the_key_counts(self):
         for name, value in (("device", "ref"), ("pass", "fwd"), ("threads", 1), ("bind", "none"), ("denormals", "flush")):
-            _, told = self.verdicts(times(), list(rows(times(), **{name: value})))
-            self.assertEqual([row["verdict"] for row in told["measurements"]], ["missing", "new"], name)
+            other = list(rows(times(), case="a"))
+            _, told = self.verdicts(other + list(rows(times())), other + list(rows(times(), **{name: value})))
+            self.assertEqual([row["verdict"] for row in told["measurements"]], ["same", "missing", "new"], name)
 
     def test_unknown_threads_are_equal(self):
         table = list(rows(times(), threads=""))
