@@ -19,9 +19,10 @@ Formats: text, markdown, json; of one side (NEW) google-benchmark, customSmaller
 customBiggerIsBetter (github-action-benchmark), bencher (Bencher Metric Format); otava (CSV, a row for
 each build of all sources).
 
-Exit 0; 1 a regression: something slower, or no longer running, or a gradient norm beyond its
-tolerance; 2 usage, or a malformed file; 3 not comparable: no baseline for this hardware, or another
-dtype, compiler of another major version, or schema, without --cross. Faster never fails.
+Exit 0; 1 a regression: something slower, or no longer running, or failing in some processes that all
+ran before, or a gradient norm beyond its tolerance; 2 usage, or a malformed file; 3 not comparable: no
+baseline for this hardware, no measurement on both sides, a second run of other builds, or another dtype,
+compiler of another major version, or schema, without --cross. Faster never fails.
 """
 import argparse
 import itertools
@@ -101,13 +102,34 @@ def sides_of(names, any_schema=False):
     return sources, [*base, new]
 
 
-def notes(sides, confirmed, options):
-    out = [f"{n} of {of} repetitions in {side.name} were {why}: left out."
+def confirming(names, sides):
+    """The sides of a second run, which must be of the same builds and machine."""
+    second = sides_of(names)[1]
+    for first, again in zip(sides, second):
+        for what, a, b in (("hardware", first.hardware_id, again.hardware_id),
+                           ("build", first.build_id, again.build_id)):
+            if a != b:
+                raise vgverdicts.NotComparable(f"not comparable: --confirm: {first.name} is of {what} {a}, its second "
+                                               f"run of {b}")
+    return second
+
+
+def notes(sources, sides, confirmed, options):
+    """What was left out or is not known, a sentence each."""
+    both = set.intersection(*(set(results.results.hardware_id) for _, results in sources))
+    out = [f"Hardware {other} has runs on both sides and was not compared."
+           for other in sorted(both - {sides[1].hardware_id})]
+    out += [f"{n} of {of} repetitions in {side.name} were {why}: left out."
            for side in sides for n, of, why in vgverdicts.left_out(side)]
     out += [f"{side.name}: {side.others} older builds of this machine left out." for side in sides if side.others]
     out += [f"{side.name} has no env.json: its compiler is not known." for side in sides if not side.facts]
-    if both := vgverdicts.uncounted(sides):
-        out.append(f"{len(both)} measurements count on neither side: failed, not verified or disturbed.")
+    if neither := vgverdicts.uncounted(sides):
+        out.append(f"{len(neither)} measurements count on neither side: failed, not verified or disturbed.")
+    for side in sides:
+        count, key, algorithms = vgverdicts.pooled(side)
+        if count:
+            out.append(f"{count} measurements of {side.name} pool several algorithms: {' '.join(key[:3])}: "
+                       f"{', '.join(algorithms)}.")
     if sides[0].build_id == sides[1].build_id:
         out.append("Both sides are one build.")
     if not options.confirm and confirmed:
@@ -132,11 +154,14 @@ def compare(options):
     if different:
         raise vgverdicts.NotComparable(f"not comparable: {'; '.join(different)}; --cross sets them side by side")
     effect = vgstats.threshold(options.floor)
-    second = sides_of(options.confirm)[1] if options.confirm else None
+    second = confirming(options.confirm, sides) if options.confirm else None
     rows = vgverdicts.measurements(sides, effect, second)
     curves = vgcurves.compare(sides[0].results, sides[1].results)
     flagged = any(row.finding and row.finding.flagged for row in rows)
-    comparison = vgrender.Comparison(tuple(sides), effect, options.floor, rows, curves, notes(sides, flagged, options))
+    comparison = vgrender.Comparison(tuple(sides), effect, options.floor, rows, curves,
+                                     notes(sources, sides, flagged, options))
+    if not comparison.compared:
+        raise vgverdicts.NotComparable(f"not comparable: no measurement counts on both sides, {len(rows)} on one alone")
     renders = {form: lambda render=render: render(comparison) for form, (render, _) in RENDER.items()}
     return int(comparison.regressed), {**exporters, **renders}
 

@@ -27,6 +27,12 @@ class Comparison:
         return any(row.regressed for row in self.rows) or any(c["verdict"] == "differs" for c in self.curves)
 
     @property
+    def compared(self):
+        """Whether both sides tried to time the same, or where nothing was timed have a curve in common."""
+        tried = any(row.reason or row.verdict not in ("missing", "new") for row in self.rows)
+        return tried or self.regressed or bool(self.curves and not self.rows)
+
+    @property
     def counts(self):
         return {verdict: sum(row.verdict == verdict for row in self.rows) for verdict in VERDICTS}
 

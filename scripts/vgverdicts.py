@@ -265,6 +265,19 @@ def left_out(side):
             if n]
 
 
+def pooled(side):
+    """Measurements whose samples are of several algorithms: (how many, one key, its algorithms)."""
+    rows = counted(side.results.results)
+    if "algorithm" not in rows:
+        return 0, None, []
+    rows = rows[[*KEY, "algorithm"]].drop_duplicates()
+    several = rows[rows.duplicated(KEY, keep=False)]
+    if several.empty:
+        return 0, None, []
+    keys = _keys(several)
+    return keys.nunique(), keys.iloc[0], list(several.algorithm[keys == keys.iloc[0]])
+
+
 def crossed(sides):
     """Pairs (case, pass, base setting, new setting, base Times, new Times) of two machines: equal
     settings pair, and of the rest each with each. A setting is (device, threads, bind, denormals);

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import made_results
 import numpy
@@ -166,6 +167,16 @@ class Verdicts(Folders):
         code, told = self.verdicts(other + list(rows(times())), other + stopped)
         self.assertEqual((code, [row["verdict"] for row in told["measurements"]]), (0, ["same", "missing"]))
 
+    def test_samples_of_several_algorithms_are_told(self):
+        header = [*made_results.HEADERS["results"], "algorithm"]
+        with unittest.mock.patch.dict(made_results.HEADERS, results=header):
+            one = [{**row, "algorithm": "scan S"} for row in rows(times())]
+            two = [{**row, "algorithm": "scan M" if row["process"] > 9 else "scan S"} for row in one]
+            _, told = self.verdicts(one, two)
+            self.assertIn(f"1 measurements of NEW pool several algorithms: {CASE} cpu.avx2 train: scan S, scan M.",
+                          told["notes"])
+            self.assertEqual(" ".join(self.verdicts(one, one)[1]["notes"]).count("algorithms"), 0)
+
     def test_rows_that_do_not_count(self):
         for change, reason in (({"verified": "no"}, "not verified"), ({"disturbed": 1}, "always disturbed")):
             code, told = self.verdicts(times(), list(rows(times(2), **change)))
@@ -201,6 +212,31 @@ class Comparable(Folders):
         self.refused("no baseline: BASE holds no run of hardware here, only of there", base, new)
         (self.top / "empty").mkdir()
         self.refused("no baseline", self.top / "empty", new)
+
+    def test_nothing_in_common_is_no_pass(self):
+        self.refused("no measurement counts on both sides, 2 on one alone",
+                     *self.sides(times(), list(rows(times(), case="another"))))
+        failed = [{**made_results.ROW, "status": "crashed", "time_s": ""}]
+        self.refused("no measurement counts on both sides, 0 on one alone", *self.sides(failed, failed))
+        untimed = [{**made_results.ROW, "time_s": "", "items_per_s": ""}]  # of --measure=gradient
+        both = {"base": [POINT], "new": [POINT]}
+        self.assertEqual(self.run_compare(*self.sides(untimed, untimed, gradients=both))[0], 0)
+        self.refused("1 on one alone", *self.sides(times(), untimed, gradients=both))
+
+    def test_other_machines_of_a_fleet_are_named(self):
+        for side in ("base", "new"):
+            for machine in ("here", "there"):
+                run = f"{side}-{machine}"
+                write(self.top / side / machine, rows(times(), run_id=run, hardware_id=machine), facts=env(run))
+        _, out, _ = self.run_compare(self.top / "base", self.top / "new")
+        self.assertEqual(out.count("has runs on both sides and was not compared"), 1, out)
+
+    def test_a_second_run_is_of_the_same_builds(self):
+        first = self.sides(times(), times(1.05))
+        for name, value in (("build_id", "b9"), ("hardware_id", "elsewhere")):
+            second = [write(self.top / f"{side}2", rows(times(), **{name: value})) for side in ("base", "new")]
+            what = name.removesuffix("_id")
+            self.refused(f"--confirm: BASE is of {what} ", *first, "--confirm", *second)
 
     def test_what_must_be_alike(self):
         self.refused("dtype bf16 and fp32", *self.sides(list(rows(times(), dtype="bf16")), times()))
