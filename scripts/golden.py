@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 
+import vgtolerance
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRESET = ROOT / "bench/presets/golden.txt"
 KEY = ("case", "tensor", "layer", "step")
@@ -108,9 +110,8 @@ def run(program, devices, only):
 
 
 def tolerances(golden):
-    """|ln| of the ratio by which a device may be off, case by case: the law of vg_tolerance_norm
-    (include/vg/tolerance.h) for fp32 over the whole way, 4 eps (1 + ceil(log2 K T L)) times the layers
-    and steps passed, over the least mean |f'|; at least 1e-5, and 0.02 where f has a kink."""
+    """|ln| of the ratio by which a device in fp32 may be off over the whole way, case by case: all layers and
+    steps are passed, and the least mean |f'| of the file is the census."""
     slopes = {}
     for (case, *_), values in golden.items():
         slopes[case] = min(slopes.get(case, 1), values[2] or 1)
@@ -120,8 +121,7 @@ def tolerances(golden):
         steps = size.get("t", 1)
         terms = max(size["w"], size.get("i", 0)) * steps * size["d"]
         passed = size["d"] + 1 + (steps if "t" in size else 0)
-        least = 0.02 if re.search("relu|maxout", case) else 1e-5
-        found[case] = max(least, 4 * 2**-23 * (1 + math.ceil(math.log2(terms))) * passed / slope)
+        found[case] = vgtolerance.norm("fp32", vgtolerance.is_kinked(case), terms, passed, slope)
     return found
 
 

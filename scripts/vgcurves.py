@@ -1,28 +1,14 @@
-"""Gradient norm curves of two runs beside each other, within the tolerances of
-include/vg/tolerance.h, whose formulas for whole nets stand here once more.
-"""
+"""Gradient norm curves of two runs beside each other, within the tolerances of vgtolerance."""
 import math
 import types
 
 import numpy
 
+import vgtolerance
+
 POINT = ["case", "device", "denormals", "tensor", "layer", "step"]
 CURVES = ["case", "device", "denormals"]
 SHAPE = ["model", "dtype", "depth", "width", "input", "seq_len", "batch"]
-KINKED = {"relu", "leaky_relu", "maxout"}
-EPS = {"fp64": 2.0**-52, "fp32": 2.0**-23, "tf32": 2.0**-10, "bf16": 2.0**-8}
-
-
-def tolerance_norm(dtype, kink, reduction, passed, derivative):
-    """|ln| of the ratio of two norms; vg_tolerance_norm."""
-    least = 0.02 if kink or dtype in ("tf32", "bf16") else 1e-12 if dtype == "fp64" else 1e-5
-    slope = derivative if 0 < derivative < 1 else 1
-    return max(least, 4 * EPS[dtype] * (1 + math.ceil(math.log2(reduction))) * max(passed, 1) / slope)
-
-
-def tolerance_chaos(layers, width, batch, derivative):
-    """The same beyond the depth at which chaos parts two correct devices; vg_tolerance_chaos."""
-    return max(0.5, 2 * math.sqrt(3 * layers * (3 / derivative - 1) / width / batch))
 
 
 class Tolerance:
@@ -31,10 +17,10 @@ class Tolerance:
 
     def __init__(self, case, shape, derivative, rate):
         self.shape, self.derivative = shape, derivative
-        self.kink = bool(KINKED & set(case.split("/")[0].replace("+", "-").split("-")))
+        self.kink = vgtolerance.is_kinked(case)
         self.stack = shape.model == "stack"
         self.forward = shape.depth if self.stack else shape.seq_len
-        eps = EPS["fp32"] if shape.dtype == "fp64" else EPS[shape.dtype]
+        eps = vgtolerance.EPS["fp32" if shape.dtype == "fp64" else shape.dtype]
         self.divergence = math.log(1 / eps) / math.log(rate) if rate > 1 else math.inf
 
     def at(self, layer=math.inf, step=math.nan):
@@ -45,9 +31,9 @@ class Tolerance:
             steps = shape.seq_len - (0 if math.isnan(step) else step)
             far = shape.depth - min(layer, shape.depth) + 1 + (0 if self.stack else steps)
         if max(far, self.forward) > self.divergence:
-            return tolerance_chaos(max(far, self.forward), shape.width, shape.batch, self.derivative)
+            return vgtolerance.chaos(max(far, self.forward), shape.width, shape.batch, self.derivative)
         reduction = max(shape.input, shape.width) * shape.seq_len * shape.depth
-        return tolerance_norm(shape.dtype, self.kink, reduction, far, self.derivative)
+        return vgtolerance.norm(shape.dtype, self.kink, reduction, far, self.derivative)
 
 
 def _tolerance(results, side, curve):
@@ -58,7 +44,7 @@ def _tolerance(results, side, curve):
     if rows.empty:
         return None
     shape = types.SimpleNamespace(**rows.iloc[0][SHAPE])
-    if shape.dtype not in EPS:
+    if shape.dtype not in vgtolerance.EPS:
         return None
     seen = side.mean_abs_derivative[(side.mean_abs_derivative > 0) & (side.mean_abs_derivative < 1)]
     decay = results.decay

@@ -22,6 +22,7 @@ from made_results import CASE, POINT, env, rows, write
 import compare
 import vgcurves
 import vgstats
+import vgtolerance
 
 SLOW = "--slow" in sys.argv
 NOISE = [1 + 0.001 * ((7 * i) % 15 - 7) for i in range(15)]  # 15 processes within 0.7 %
@@ -366,7 +367,7 @@ class Gradients(Folders):
         compiler = shutil.which("cc")
         if not compiler:
             self.skipTest("no C compiler")
-        kinds = [(d, k, r, p, f) for d in vgcurves.EPS for k in (0, 1) for r in (1, 96, 1e6) for p in (0, 1, 700)
+        kinds = [(d, k, r, p, f) for d in vgtolerance.EPS for k in (0, 1) for r in (1, 96, 1e6) for p in (0, 1, 700)
                  for f in (1, 0.25, 0.01)]
         chaos = [(layers, w, b, f) for layers in (1, 900) for w in (1, 256) for b in (1, 32) for f in (1, 0.01)]
         lines = [f'vg_tolerance_norm(VG_{d.upper()}, {k}, {r}, {p}, {f})' for d, k, r, p, f in kinds]
@@ -377,7 +378,7 @@ class Gradients(Folders):
         subprocess.run([compiler, f"-I{include}", "-xc", "-", "-o", self.top / "table", "-lm"], input=source,
                        text=True, check=True)
         table = subprocess.run([self.top / "table"], capture_output=True, text=True, check=True).stdout.split()
-        ours = [vgcurves.tolerance_norm(*kind) for kind in kinds] + [vgcurves.tolerance_chaos(*c) for c in chaos]
+        ours = [vgtolerance.norm(*kind) for kind in kinds] + [vgtolerance.chaos(*c) for c in chaos]
         self.assertEqual(len(table), len(ours))
         for line, expected, got in zip(lines, table, ours):
             self.assertAlmostEqual(got / float(expected), 1, 12, line)
