@@ -3,7 +3,6 @@
 Usage: test_cuda_run.py PROGRAM [unittest's own arguments]; PROGRAM from an emulated build."""
 
 import os
-import unittest
 
 from run_program import QUICK, Run, main, rows_of
 

@@ -26,7 +26,7 @@ def environment(fault="", log=""):
 
 
 def some(count, few):
-    """The first of 1..count, the last, and `few` over the rest: eight times as many in the long form."""
+    """The first of 1..count, the last, and `few` over the rest: sixteen times as many in the long form."""
     few *= 16 if SLOW else 1
     if count <= few:
         return range(1, count + 1)

@@ -3,7 +3,6 @@ import contextlib
 import csv
 import io
 import pathlib
-import sys
 import tempfile
 import unittest
 
