@@ -31,7 +31,7 @@ struct vg_exec {
 static const vg_option options[] = {
     {"fail", "none|unsupported|memory|lost|crash|killed|exit|hang",
      "what goes wrong, to see what the harness makes of it"},
-    {"at", "run|load|open", "where it goes wrong"},
+    {"at", "run|load|open|peaks", "where it goes wrong"},
     {"seed", "0|1..4294967295", "the seed whose cases fail; 0: every case"},
     {"peak", "steady|wanders", "wanders: by a tenth each time, as on a machine with other work"},
     {NULL, NULL, NULL}};
@@ -124,6 +124,7 @@ static vg_status facts(vg_device *device, vg_fact_fn *emit, void *context)
 static vg_status peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
 {
     (void)dtype;
+    VG_TRY(fail_here(device, "peaks"));
     double wandered = device->wanders && device->measured++ % 2 ? 1.1 : 1;
     *out = (vg_peaks){.flop_per_s = wandered * flop_per_s, .levels = 1, .barrier_s = 1e-6};
     out->level[0] = (vg_level){.bytes_per_s = flop_per_s, .capacity_bytes = INFINITY};

@@ -18,6 +18,7 @@ static vg_peaks peaks_unknown(void)
     return (vg_peaks){.flop_per_s = (double)NAN, .barrier_s = (double)NAN};
 }
 
+/* Unknown also where the case leaves them no room. */
 static vg_status peaks_take(const vg_work *work, vg_peaks *out)
 {
     *out = peaks_unknown();
@@ -25,7 +26,7 @@ static vg_status peaks_take(const vg_work *work, vg_peaks *out)
         return VG_OK;
     vg_dtype dtype = work->driver->oracle ? VG_FP64 : work->model.dtype;
     vg_status status = work->driver->peaks(work->device, dtype, out);
-    if (status == VG_UNSUPPORTED) {
+    if (status == VG_UNSUPPORTED || status == VG_NO_MEMORY) {
         *out = peaks_unknown();
         return VG_OK;
     }

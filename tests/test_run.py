@@ -94,6 +94,11 @@ class Files(Run):
             self.assertEqual(told, ["6 of 6 repetitions measured again, 6 disturbed to the end."]
                              if attempts == "3" else [])
 
+    def test_a_case_that_leaves_no_room_for_peaks_is_measured(self):
+        self.bench(*SMALL, "--device-option=null.fail=memory", "--device-option=null.at=peaks")
+        rows = rows_of(self.out, "results.csv")
+        self.assertEqual([(row["status"], row["percent_of_peak"]) for row in rows], [("ok", "")] * 6)
+
     def test_processes(self):
         self.bench(*SMALL, "--processes=3")
         self.assertEqual([r["process"] for r in rows_of(self.out, "results.csv")],

@@ -104,6 +104,7 @@ typedef struct vg_driver {
     void (*applied)(vg_device *device, vg_device_applied *out);
     /* Key, value -> env.json; the key "topology.xml" carries the file of that name. */
     vg_status (*facts)(vg_device *device, vg_fact_fn *emit, void *context);
+    /* VG_UNSUPPORTED, VG_NO_MEMORY: not known, which stops nobody. */
     vg_status (*peaks)(vg_device *device, vg_dtype dtype, vg_peaks *out);
     vg_status (*telemetry)(vg_device *device, vg_telemetry *out);
     /* Bytes that load would take beside the arena (packed weights, scratch). Null: none. */
