@@ -8,8 +8,6 @@
 #include "peak_kernels.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     TRIES = 4,       /* the first warms up */
@@ -17,7 +15,8 @@ enum {
     TILE = 128,      /* of a product */
     MOST_WAVES = 8,  /* of tiles: enough to fill the chip at the end as well */
     BLOCKS_EACH = 4, /* copying within the cache, of a multiprocessor */
-    PATTERN = 1 << 16
+    PATTERN = 1 << 16,
+    ALIGNMENT = 256 /* bytes: of what cudaMalloc gives, and of the operands in it */
 };
 static const double region_s = 2e-3, long_s = 20e-3, least_s = 1e-6;
 
@@ -49,31 +48,36 @@ static uint64_t memory_side(const vg_chip *chip)
     return side / VG_COPY_CHUNK * VG_COPY_CHUNK;
 }
 
+/* Fills the memory with repetitions of the pattern; waits, so that the pattern may go. */
+static vg_status spread(probe *p, const uint32_t *pattern)
+{
+    cudaStream_t stream = p->device->stream;
+    uint64_t done = PATTERN < p->bytes ? PATTERN : p->bytes, more;
+    VG_CUDA(p->device, cudaMemcpyAsync(p->memory, pattern, done, cudaMemcpyHostToDevice, stream));
+    for (; done < p->bytes; done += more) {
+        more = done < p->bytes - done ? done : p->bytes - done;
+        VG_CUDA(p->device, cudaMemcpyAsync(p->memory + done, p->memory, more,
+                                           cudaMemcpyDeviceToDevice, stream));
+    }
+    VG_CUDA(p->device, cudaStreamSynchronize(stream));
+    return VG_OK;
+}
+
 /* Small numbers of both signs, as nothing is slower or warmer: zeros would be neither. */
 static vg_status fill(probe *p, vg_dtype dtype)
 {
     const uint32_t keep = dtype == VG_BF16 ? 0x807f807fu : 0x807fffffu;
     const uint32_t half = dtype == VG_BF16 ? 0x3f003f00u : 0x3f000000u;
-    uint32_t *pattern = malloc(PATTERN), bits = 1;
-    if (!pattern)
-        VG_FAIL(VG_NO_MEMORY, "no memory to measure the peaks");
+    uint32_t *pattern, bits = 1;
+    VG_CUDA(p->device, cudaMallocHost((void **)&pattern, PATTERN));
     for (size_t i = 0; i < PATTERN / sizeof *pattern; i++) {
         bits ^= bits << 13; /* xorshift32 (Marsaglia) */
         bits ^= bits >> 17;
         bits ^= bits << 5;
         pattern[i] = (bits & keep) | half;
     }
-    uint64_t done = PATTERN < p->bytes ? PATTERN : p->bytes;
-    vg_status status = vg_cuda_check(
-        p->device, cudaMemcpy(p->memory, pattern, done, cudaMemcpyHostToDevice), "cudaMemcpy");
-    free(pattern);
-    for (; status == VG_OK && done < p->bytes; done *= 2) {
-        uint64_t more = done < p->bytes - done ? done : p->bytes - done;
-        status = vg_cuda_check(p->device,
-                               cudaMemcpyAsync(p->memory + done, p->memory, more,
-                                               cudaMemcpyDeviceToDevice, p->device->stream),
-                               "cudaMemcpyAsync");
-    }
+    const vg_status status = spread(p, pattern);
+    (void)cudaFreeHost(pattern);
     return status;
 }
 
@@ -136,7 +140,8 @@ static vg_status product_rate(probe *p, vg_dtype dtype, double *flop_per_s)
                                  .tf32 = dtype == VG_TF32,
                                  .ab = storage,
                                  .c = storage,
-                                 .d = storage};
+                                 .d = storage,
+                                 .alignment = ALIGNMENT};
     double seconds;
     VG_TRY(vg_gemm_make(p->device, &shape, &p->gemm));
     vg_status status = best(p, &seconds);

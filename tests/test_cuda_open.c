@@ -24,7 +24,7 @@ enum { MOST = 16 };
 
 static const vg_device_options plain = {.bind = VG_BIND_NONE};
 
-/* --- facts, state, peaks: on whatever GPU is there --- */
+/* --- facts and state: on whatever GPU is there --- */
 
 typedef struct facts {
     char keys[64][48], values[64][128];
@@ -79,33 +79,6 @@ static void test_facts(void **state)
     assert_int_equal(strtoul(value_of(f, "gpu.multiprocessors"), NULL, 10),
                      device->chip.multiprocessors);
     free(f);
-    vg_cuda_driver.close(device);
-}
-
-static void check_rate(const char *what, double rate)
-{
-    if (!(rate > 0 && isfinite(rate)))
-        fail_msg("%s: %g", what, rate);
-}
-
-static void test_peaks(void **state)
-{
-    (void)state;
-    static const vg_dtype dtypes[] = {VG_FP32, VG_TF32, VG_BF16};
-    vg_device *device = opened(&plain);
-    vg_peaks peaks;
-    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
-        if (vg_cuda_driver.peaks(device, dtypes[i], &peaks) != VG_OK)
-            fail_msg("%s: %s", vg_dtype_name(dtypes[i]), vg_reason());
-        check_rate(vg_dtype_name(dtypes[i]), peaks.flop_per_s);
-        assert_int_equal(peaks.levels, 2);
-        check_rate("cache", peaks.level[0].bytes_per_s);
-        check_rate("memory", peaks.level[1].bytes_per_s);
-        assert_true(peaks.level[0].capacity_bytes == (double)device->chip.l2_bytes);
-        assert_true(isinf(peaks.level[1].capacity_bytes));
-        assert_true(isnan(peaks.barrier_s));
-    }
-    assert_int_equal(vg_cuda_driver.peaks(device, VG_FP64, &peaks), VG_UNSUPPORTED);
     vg_cuda_driver.close(device);
 }
 
@@ -384,25 +357,6 @@ static void test_second_device(void **state)
     machine_end();
 }
 
-/* Peaks need memory; where there is none, they say so and leave nothing behind. */
-static void test_peaks_without_memory(void **state)
-{
-    (void)state;
-    vg_peaks peaks;
-    machine_make("memory=67108864");
-    vg_device *device = opened(&plain);
-    void *all = NULL;
-    size_t bytes = 64 << 20;
-    while (cudaMalloc(&all, bytes) != cudaSuccess)
-        bytes -= 1 << 20;
-    (void)cudaGetLastError();
-    assert_int_equal(vg_cuda_driver.peaks(device, VG_FP32, &peaks), VG_NO_MEMORY);
-    assert_false(device->lost);
-    assert_int_equal(cudaFree(all), cudaSuccess);
-    vg_cuda_driver.close(device);
-    machine_end();
-}
-
 #endif
 
 /* Without a GPU that can be used there is nothing to test. */
@@ -423,7 +377,6 @@ int main(void)
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_applied),
         cmocka_unit_test(test_binding),
-        cmocka_unit_test(test_peaks),
         cmocka_unit_test(test_flush_is_refused),
 #if defined(VG_CUDA_EMULATED)
         cmocka_unit_test(test_list),
@@ -436,7 +389,6 @@ int main(void)
         cmocka_unit_test(test_telemetry_refused),
         cmocka_unit_test(test_without_nvml),
         cmocka_unit_test(test_second_device),
-        cmocka_unit_test(test_peaks_without_memory),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

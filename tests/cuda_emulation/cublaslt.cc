@@ -4,6 +4,7 @@
 #include "cublaslt.h"
 #include "runtime.h"
 
+#include <algorithm>
 #include <cstring>
 
 struct cublasLtContext {
@@ -348,6 +349,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
     p.work_bytes = chosen.workspace;
+    emu::the_machine().product_alignment =
+        *std::min_element(chosen.alignment, chosen.alignment + 4);
     return status_of(emu::issue(stream, call_, [p] { emu::multiply(p); }));
 }
 

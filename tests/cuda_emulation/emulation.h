@@ -47,6 +47,8 @@ emu_settings emu_defaults(void);
 size_t emu_reset(const emu_settings *settings);
 /* Calls of any API since the reset. */
 uint64_t emu_calls(void);
+/* Bytes: what the last product to be issued was promised of every operand's address. */
+uint32_t emu_product_alignment(void);
 /* The `calls`-th call from now on fails, as fail_at says; 0: none. Only that call, and the seed,
  * change: a device that is open stays so. */
 void emu_fail_after(uint64_t calls, uint64_t seed);

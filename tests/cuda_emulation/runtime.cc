@@ -245,6 +245,11 @@ const emu_settings *emu_current(void)
     return &emu::the_machine().settings;
 }
 
+uint32_t emu_product_alignment(void)
+{
+    return emu::the_machine().product_alignment;
+}
+
 uint64_t emu_calls(void)
 {
     return emu::the_machine().calls;

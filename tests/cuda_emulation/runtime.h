@@ -82,6 +82,7 @@ struct machine {
     std::map<const void *, const char *> library; /* what libraries made, and its kind */
     std::map<const void *, size_t> dynamic_shared;
     std::set<const void *> wide_clusters;
+    uint32_t product_alignment = 0; /* as emu_product_alignment() says */
 };
 machine &the_machine();
 
