@@ -124,6 +124,7 @@ static vg_status reader_open(reader *r, const vg_folder *folder, vg_file file)
 typedef struct row_keys {
     char subject[VG_KEY], profile[VG_KEY], measurement[VG_KEY];
     const char *status;
+    bool well, whole; /* the row is ok; it speaks of a case, not of one repetition */
 } row_keys;
 
 static void result_keys(char **fields, row_keys *out)
@@ -135,6 +136,8 @@ static void result_keys(char **fields, row_keys *out)
     measurement_join(out->subject, FIELD(process), FIELD(pass), FIELD(repetition),
                      out->measurement);
     out->status = FIELD(status);
+    out->well = strcmp(out->status, vg_status_name(VG_OK)) == 0;
+    out->whole = FIELD(repetition)[0] == '\0';
 #undef FIELD
 }
 
@@ -146,10 +149,17 @@ static void profile_key(char **fields, char out[VG_KEY])
     vg_profile_key(fields[PROFILE_CASE], fields[PROFILE_DEVICE], fields[PROFILE_DENORMALS], out);
 }
 
-/* What results.csv holds. */
+/* What results.csv holds: rows, their subjects, and which of these ended in a failure. */
 typedef struct holdings {
-    vg_keys measured, subjects;
+    vg_keys measured, subjects, failed;
 } holdings;
+
+static void holdings_free(holdings *held)
+{
+    vg_keys_free(&held->measured);
+    vg_keys_free(&held->subjects);
+    vg_keys_free(&held->failed);
+}
 
 static vg_status holdings_read(const vg_folder *folder, holdings *out)
 {
@@ -160,6 +170,8 @@ static vg_status holdings_read(const vg_folder *folder, holdings *out)
     while (status == VG_OK && (status = reader_next(&r, &got)) == VG_OK && got) {
         result_keys(r.fields, &keys);
         status = vg_keys_add(&out->subjects, keys.subject);
+        if (status == VG_OK && keys.whole && !keys.well)
+            status = vg_keys_add(&out->failed, keys.subject);
         if (status == VG_OK && strcmp(keys.status, vg_status_name(VG_INTERRUPTED)) != 0)
             status = vg_keys_add(&out->measured, keys.measurement);
     }
@@ -228,26 +240,29 @@ static vg_status subjects_part(const holdings *held, const vg_options *options,
 
 /* What decides about a record of one file. */
 typedef struct filter {
-    const vg_keys *dropped; /* subjects */
+    const vg_keys *dropped, *failed; /* subjects */
     const vg_keys *planned;
-    vg_keys *profiled; /* profiles with an ok row that stays */
+    vg_keys backed;    /* profiles whose subject did not fail and has an ok row that stays */
+    vg_keys *profiled; /* those of them that have gradients */
 } filter;
 
 static vg_status record_keep(filter *f, vg_file file, char **fields, bool *keep)
 {
     char key[VG_KEY], planned[VG_KEY];
     if (file != VG_FILE_RESULTS) {
-        /* Gradients are written before results: rows that no ok row backs up were cut off. */
+        /* Gradients are written before results: rows that no ok row backs up were cut off. A
+         * failure leaves none, whatever repetitions went well before it. */
         profile_key(fields, key);
         vg_planned_key(fields[PROFILE_CASE], fields[PROFILE_DEVICE], planned);
-        *keep = vg_keys_has(f->profiled, key) || !vg_keys_has(f->planned, planned);
-        return VG_OK;
+        const bool backed = vg_keys_has(&f->backed, key);
+        *keep = backed || !vg_keys_has(f->planned, planned);
+        return backed && file == VG_FILE_GRADIENTS ? vg_keys_add(f->profiled, key) : VG_OK;
     }
     row_keys keys;
     result_keys(fields, &keys);
     *keep = !vg_keys_has(f->dropped, keys.subject);
-    if (*keep && strcmp(keys.status, vg_status_name(VG_OK)) == 0)
-        return vg_keys_add(f->profiled, keys.profile);
+    if (*keep && keys.well && !vg_keys_has(f->failed, keys.subject))
+        return vg_keys_add(&f->backed, keys.profile);
     return VG_OK;
 }
 
@@ -280,7 +295,8 @@ vg_status vg_resume(const vg_folder *folder, const vg_options *options, const vg
 {
     holdings held = {0};
     vg_keys dropped = {0};
-    filter f = {.dropped = &dropped, .planned = planned, .profiled = profiled};
+    filter f = {
+        .dropped = &dropped, .failed = &held.failed, .planned = planned, .profiled = profiled};
     vg_status status = holdings_read(folder, &held);
     if (status == VG_OK)
         status = subjects_part(&held, options, planned, done, &dropped);
@@ -288,8 +304,8 @@ vg_status vg_resume(const vg_folder *folder, const vg_options *options, const vg
     static const vg_file order[] = {VG_FILE_RESULTS, VG_FILE_GRADIENTS, VG_FILE_DECAY};
     for (size_t i = 0; i < sizeof order / sizeof order[0] && status == VG_OK; i++)
         status = file_filter(folder, order[i], &f);
-    vg_keys_free(&held.measured);
-    vg_keys_free(&held.subjects);
+    holdings_free(&held);
+    vg_keys_free(&f.backed);
     vg_keys_free(&dropped);
     return status;
 }

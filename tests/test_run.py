@@ -135,6 +135,26 @@ class Files(Run):
         self.assertEqual([r["denormals"] for r in rows_of(self.out, "decay.csv")],
                          ["keep", "flush"])
 
+    def test_gradients_after_a_failure(self):
+        """What failed after its first repetition left no gradients; the next thread count does."""
+        arguments = (*TINY, *QUICK, "--device=cpu.scalar", "--pass=train")
+        self.bench(*arguments, "--threads=1")
+        whole = {name: len(rows_of(self.out, name)) for name in ("gradients.csv", "decay.csv")}
+        for name in whole:
+            path = os.path.join(self.out, name)
+            header = text_of(self.out, name).splitlines(keepends=True)[0]
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(header)
+        rows = rows_of(self.out, "results.csv")
+        rows[1].update(status="timeout", repetition="", time_s="")
+        with open(os.path.join(self.out, "results.csv"), "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        self.bench(*arguments, "--threads=1,2", "--resume")
+        self.assertEqual(len(rows_of(self.out, "results.csv")), 2 + 2)
+        self.assertEqual({name: len(rows_of(self.out, name)) for name in whole}, whole)
+
     def test_dump(self):
         dump = f"--dump={self.top}/dump"
         name = "stack-tanh_d3_w8_b2_fp32_xavier_seed1"
