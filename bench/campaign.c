@@ -194,9 +194,25 @@ static vg_status dump_path(const vg_campaign *c, const vg_planned_case *planned,
     return vg_folders_make(o->dump);
 }
 
-/* Runs one case on all devices, in as many processes as asked for. */
+/* Ends an outcome: counted, and a line of the table. VG_IO: its dump could not be written; it is
+ * not complete then, and has no rows. */
+static vg_status outcome_end(vg_campaign *c, vg_outcome *o)
+{
+    vg_outcome_close(o, c->options);
+    c->ran++;
+    c->well += o->status == VG_OK;
+    c->failed += o->status != VG_OK && o->status != VG_UNSUPPORTED;
+    o->takes_part = o->status != VG_IO;
+    VG_TRY(vg_console_add(c->console, &o->of, o->status, o->reason, o->results, o->count,
+                          o->has_decay ? &o->decay : NULL));
+    return o->takes_part ? VG_OK : vg_fail(VG_IO, "%s", o->reason);
+}
+
+/* Runs one case on all devices, in as many processes as asked for. A failure to write one's dump
+ * or line keeps none of the others from ending. */
 static vg_status case_run(vg_campaign *c, size_t index)
 {
+    vg_status status = VG_OK;
     vg_trial trial = {.options = c->options,
                       .planned = &c->plan->cases[index],
                       .index = index,
@@ -216,20 +232,12 @@ static vg_status case_run(vg_campaign *c, size_t index)
             vg_side_stop(&c->sides[i]);
         vg_trial_run(&trial, process);
     }
-    for (size_t i = 0; i < trial.count; i++) {
-        vg_outcome *o = &c->outcomes[i];
-        if (!o->takes_part)
-            continue;
-        vg_outcome_close(o, c->options);
-        VG_TRY(vg_console_add(c->console, &o->of, o->status, o->reason, o->results, o->count,
-                              o->has_decay ? &o->decay : NULL));
-        c->ran++;
-        c->well += o->status == VG_OK;
-        c->failed += o->status != VG_OK && o->status != VG_UNSUPPORTED;
-        if (o->status == VG_IO)
-            VG_FAIL(VG_IO, "%s", o->reason);
-    }
-    return VG_OK;
+    for (size_t i = 0; i < trial.count; i++)
+        if (c->outcomes[i].takes_part) {
+            vg_status ended = outcome_end(c, &c->outcomes[i]);
+            status = status == VG_OK ? ended : status;
+        }
+    return status;
 }
 
 /* Remembers what is complete, for other settings that turn out to be the same. */
@@ -287,8 +295,8 @@ vg_status vg_campaign_measure(vg_campaign *c)
         if (c->interrupt->count > 0)
             break;
         status = case_run(c, i);
-        if (status == VG_OK)
-            status = case_write(c);
+        vg_status written = case_write(c);
+        status = status == VG_OK ? written : status;
         outcomes_free(c);
     }
     return status;
@@ -314,10 +322,11 @@ vg_status vg_campaign_check(vg_campaign *c)
         if (c->interrupt->count > 0)
             break;
         status = case_run(c, i);
-        for (size_t d = 0; d < c->plan->device_count && status == VG_OK; d++)
+        for (size_t d = 0; d < c->plan->device_count; d++)
             if (c->outcomes[d].takes_part) {
                 check_print(&c->outcomes[d]);
-                status = done_add(c, &c->outcomes[d]);
+                vg_status added = done_add(c, &c->outcomes[d]);
+                status = status == VG_OK ? added : status;
             }
         outcomes_free(c);
         if (fflush(stdout) != 0 && status == VG_OK)

@@ -155,6 +155,21 @@ class Files(Run):
         self.assertEqual(len(rows_of(self.out, "results.csv")), 2 + 2)
         self.assertEqual({name: len(rows_of(self.out, name)) for name in whole}, whole)
 
+    def test_dump_that_fails(self):
+        """The rows of the others are there, the device's own follow with --resume."""
+        name = "stack-tanh_d3_w8_b2_fp32_xavier_seed1"
+        blocked = os.path.join(self.top, "dump", name, "ref", "x.npy")
+        os.makedirs(blocked)
+        arguments = (*TINY, *QUICK, "--device=null,ref", f"--dump={self.top}/dump")
+        done = self.bench(*arguments, code=4)
+        self.assertIn("x.npy", done.stderr)
+        self.assertEqual({row["device"] for row in rows_of(self.out, "results.csv")},
+                         {"null"})
+        os.rmdir(blocked)
+        self.bench(*arguments, "--resume")
+        self.assertEqual({row["device"] for row in rows_of(self.out, "results.csv")},
+                         {"null", "ref"})
+
     def test_dump(self):
         dump = f"--dump={self.top}/dump"
         name = "stack-tanh_d3_w8_b2_fp32_xavier_seed1"
