@@ -50,17 +50,19 @@ static bool is_scan(const vg_op *op)
     return op->kind == VG_SCAN_FWD || op->kind == VG_SCAN_BWD;
 }
 
-/* A step of a scan in whichever way costs least: units shared out and a barrier, batch rows shared
- * out, where each thread reads all the weights, or all of it on one thread. */
-static double scan_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads, double moving,
-                         double weights)
+/* A scan in whichever way costs least: units shared out and a barrier a step, batch rows shared
+ * out, where each thread reads all the weights, or each of `layers` on one thread, several at a
+ * time. */
+static double scan_floor(const vg_op *op, const vg_peaks *peaks, uint32_t threads, uint32_t layers,
+                         double moving, double weights)
 {
     const double steps = (double)(op->t1 - op->t0);
     const double computing = vg_op_flop(op) / peaks->flop_per_s;
     if (threads < 2)
         return fmax(computing, moving + weights);
     double least = fmax(computing, moving + weights) + steps * peaks->barrier_s;
-    least = fmin(least, fmax(computing * threads, moving + weights));
+    const double at_once = fmin(layers, threads);
+    least = fmin(least, fmax(computing * threads / at_once, moving + weights));
     if (op->batch >= threads)
         least = fmin(least, fmax(computing, moving + weights * threads));
     return least;
@@ -74,7 +76,7 @@ static void op_windows(const vg_op *op, window_fn *visit, void *context)
 {
     const vg_operand *first = vg_op_operands(op->kind);
     for (const vg_operand *operand = first; operand->name; operand++)
-        if (!operand_repeats(op, first, operand))
+        if (!vg_op_leaves(op, vg_op_mat(op, operand)) && !operand_repeats(op, first, operand))
             visit(context, vg_op_mat(op, operand), operand->name);
     for (uint32_t i = 0; op->kind == VG_CLIP && i < 2 * op->clip.count; i++)
         visit(context, &op->clip.grads[i % op->clip.count], "grads");
@@ -84,6 +86,7 @@ typedef struct op_sum {
     const vg_op *op;
     const vg_peaks *peaks;
     const double *distances; /* of this op's windows, as they are visited */
+    uint32_t threads, layers;
     size_t visited;
     double moving, weights;
 } op_sum;
@@ -103,14 +106,15 @@ static void window_add(void *context, const vg_mat *mat, const char *name)
     }
 }
 
-static double op_floor(op_sum *sum, uint32_t threads)
+static double op_floor(op_sum *sum)
 {
     op_windows(sum->op, window_add, sum);
     double computing = vg_op_flop(sum->op) / sum->peaks->flop_per_s;
     if (isnan(computing) || isnan(sum->moving) || isnan(sum->weights))
         return (double)NAN;
     if (is_scan(sum->op))
-        return scan_floor(sum->op, sum->peaks, threads, sum->moving, sum->weights);
+        return scan_floor(sum->op, sum->peaks, sum->threads, sum->layers, sum->moving,
+                          sum->weights);
     return fmax(computing, sum->moving);
 }
 
@@ -184,6 +188,15 @@ static void distances_find(const touches *t, const vg_mat **sorted, size_t *last
     }
 }
 
+/* The layers whose scans a pass like this op's runs through. */
+static uint32_t layers_count(const vg_program *program, const vg_op *op)
+{
+    uint32_t layers = 0;
+    for (uint32_t i = 0; i < program->op_count && is_scan(op); i++)
+        layers += program->ops[i].kind == op->kind && program->ops[i].pass == op->pass;
+    return layers;
+}
+
 double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peaks, uint32_t threads)
 {
     size_t count = 0;
@@ -204,8 +217,12 @@ double vg_floor(const vg_program *program, unsigned passes, const vg_peaks *peak
     for (uint32_t i = 0; i < program->op_count && !isnan(sum); i++) {
         if (!(program->ops[i].pass & passes))
             continue;
-        op_sum one = {.op = &program->ops[i], .peaks = peaks, .distances = distances};
-        sum += op_floor(&one, threads);
+        op_sum one = {.op = &program->ops[i],
+                      .peaks = peaks,
+                      .distances = distances,
+                      .threads = threads,
+                      .layers = layers_count(program, &program->ops[i])};
+        sum += op_floor(&one);
         distances += one.visited;
     }
     free(windows);

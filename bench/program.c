@@ -154,8 +154,7 @@ static bool same_window(const vg_mat *a, const vg_mat *b)
     return a->at == b->at && a->rows == b->rows && a->cols == b->cols && a->dtype == b->dtype;
 }
 
-/* With the identity neither the activation's output is read nor dz written. */
-static bool is_idle(const vg_op *op, const vg_mat *mat)
+bool vg_op_leaves(const vg_op *op, const vg_mat *mat)
 {
     return op->kind == VG_DENSE_BWD_DATA && op->activation == VG_identity &&
            (mat == &op->dense_bwd_data.a || mat == &op->dense_bwd_data.dz);
@@ -181,7 +180,7 @@ double vg_op_bytes(const vg_op *op)
     const vg_operand *operands = vg_op_operands(op->kind);
     for (const vg_operand *o = operands; o->name; o++) {
         const vg_mat *mat = vg_op_mat(op, o);
-        bool counted = mat->rows == 0 || is_idle(op, mat);
+        bool counted = mat->rows == 0 || vg_op_leaves(op, mat);
         for (const vg_operand *p = operands; p != o && !counted; p++)
             counted = p->access == o->access && same_window(vg_op_mat(op, p), mat);
         bytes += counted ? 0 : mat_bytes(op, mat);

@@ -109,6 +109,24 @@ static void a_window_counts_once(void **state)
     close_to(vg_floor(&program, VG_PASSES_BWD, &fast, 1), 128 / 4e9);
 }
 
+/* The identity's derivative reads no output: 128 B of dy, and of dx, and nothing between. */
+static void an_idle_window_costs_nothing(void **state)
+{
+    (void)state;
+    vg_op op = {.kind = VG_DENSE_BWD_DATA,
+                .pass = VG_PASS_BWD_DATA,
+                .activation = VG_identity,
+                .pieces = 1,
+                .dense_bwd_data = {.dy = window(0, 4, 8),
+                                   .a = window(1000, 100, 1000),
+                                   .dz = window(0, 4, 8),
+                                   .dx = window(500000, 4, 8)}};
+    const vg_program program = {.op_count = 1, .ops = &op};
+    vg_peaks fast = peaks;
+    fast.flop_per_s = (double)INFINITY;
+    close_to(vg_floor(&program, VG_PASSES_BWD, &fast, 1), 256 / 4e9);
+}
+
 static void recurrent_weights_count_every_step(void **state)
 {
     (void)state;
@@ -163,6 +181,29 @@ static void threads_share_a_scan_as_is_cheapest(void **state)
     close_to(vg_floor(&program, VG_PASS_FWD, &some, 2), both + read);
 }
 
+/* Two layers on two threads, one each, a step apart: as fast as the peak, without a barrier. */
+static void layers_share_threads(void **state)
+{
+    (void)state;
+    vg_op ops[2] = {{.kind = VG_SCAN_FWD,
+                     .pass = VG_PASS_FWD,
+                     .cell = VG_rnn,
+                     .pieces = 1,
+                     .batch = 1,
+                     .t1 = 10,
+                     .scan_fwd = {.weight_hh = window(0, 8, 8), .y = window(1024, 10, 8)}}};
+    ops[1] = ops[0];
+    vg_program program = {.op_count = 1, .ops = ops};
+    vg_peaks slow = peaks;
+    slow.flop_per_s = 1e3;
+    slow.barrier_s = 1e3;
+    const double one = vg_op_flop(&ops[0]) / 1e3;
+    close_to(vg_floor(&program, VG_PASS_FWD, &slow, 2), 2 * one);
+    program.op_count = 2;
+    close_to(vg_floor(&program, VG_PASS_FWD, &slow, 2), 2 * one);
+    close_to(vg_floor(&program, VG_PASS_FWD, &slow, 4), 4 * one);
+}
+
 static void what_is_not_known_stays_unknown(void **state)
 {
     (void)state;
@@ -182,8 +223,10 @@ int main(void)
         cmocka_unit_test(operands_come_from_their_level),
         cmocka_unit_test(what_was_long_ago_comes_from_further),
         cmocka_unit_test(a_window_counts_once),
+        cmocka_unit_test(an_idle_window_costs_nothing),
         cmocka_unit_test(recurrent_weights_count_every_step),
         cmocka_unit_test(threads_share_a_scan_as_is_cheapest),
+        cmocka_unit_test(layers_share_threads),
         cmocka_unit_test(what_is_not_known_stays_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,6 +249,9 @@ static inline const vg_mat *vg_op_mat(const vg_op *op, const vg_operand *operand
 {
     return (const vg_mat *)(const void *)((const char *)op + operand->offset);
 }
+/* Whether the op neither reads nor writes a window of its operands: the identity's derivative needs
+ * no output of the activation, and its dz is dy. */
+bool vg_op_leaves(const vg_op *op, const vg_mat *mat);
 /* The number of slots from op->slot on that the op writes. */
 uint64_t vg_op_slots(const vg_op *op);
 
