@@ -105,6 +105,8 @@ static caller enter(vg_device *device)
     {
         if (bind)
             (void)bind_thread(device, (uint32_t)omp_get_thread_num());
+        else /* a device that was open before may have bound it */
+            (void)sched_setaffinity(0, sizeof before.set, &before.set);
         (void)vg_denormals_set(flush);
     }
     return before;

@@ -1,5 +1,9 @@
 /* The peer cpu.onednn: every model that it takes against the oracle, the same bits for the same
  * work, and what it refuses. */
+#include <dirent.h>
+#include <sched.h>
+#include <stdlib.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,12 +194,45 @@ static void test_flushing(void **unused)
     }
 }
 
+/* The threads of this process that may run on fewer processors than the first. */
+static int threads_confined(void)
+{
+    int confined = 0;
+    cpu_set_t all, set;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *task; (task = readdir(tasks));) {
+        const int id = atoi(task->d_name);
+        if (id > 0 && sched_getaffinity(id, sizeof set, &set) == 0)
+            confined += CPU_COUNT(&set) < CPU_COUNT(&all);
+    }
+    closedir(tasks);
+    return confined;
+}
+
+/* OpenMP's threads outlive the device that bound them. */
+static void test_binding_ends(void **unused)
+{
+    (void)unused;
+    static const vg_bind binds[] = {VG_BIND_CORE, VG_BIND_NONE};
+    for (int i = 0; i < 2; i++) {
+        const vg_device_options options = {.threads = 2, .bind = binds[i]};
+        run_model run;
+        start(&run, "stack-tanh/d2/w8/b2/fp32/xavier/seed1", &options);
+        if (run.applied.threads == 2 && run.applied.bind == (uint32_t)binds[i])
+            assert_int_equal(threads_confined() > 0, binds[i] == VG_BIND_CORE);
+        run_free(&run);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_oracle),  cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_repeats), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_passes),  cmocka_unit_test(test_flushing),
+        cmocka_unit_test(test_oracle),       cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_repeats),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_passes),       cmocka_unit_test(test_flushing),
+        cmocka_unit_test(test_binding_ends),
     };
     return cmocka_run_group_tests(tests, find_peer, NULL);
 }
