@@ -217,23 +217,3 @@ vg_status vg_machine_facts(vg_facts *out)
     VG_TRY(system_facts(out));
     return mitigation_facts(out);
 }
-
-/* Bytes left below the control group's limit; UINT64_MAX: none. */
-static uint64_t group_available(void)
-{
-    char limit[64], used[64];
-    if (!line_read("/sys/fs/cgroup/memory.max", limit, sizeof limit) ||
-        !line_read("/sys/fs/cgroup/memory.current", used, sizeof used) || limit[0] == 'm')
-        return UINT64_MAX;
-    uint64_t most = strtoull(limit, NULL, 10), now = strtoull(used, NULL, 10);
-    return most > now ? most - now : 0;
-}
-
-uint64_t vg_memory_available(void)
-{
-    char value[64];
-    uint64_t group = group_available(), bytes = UINT64_MAX;
-    if (value_read("/proc/meminfo", "MemAvailable", value, sizeof value))
-        bytes = strtoull(value, NULL, 10) * 1024;
-    return bytes < group ? bytes : group;
-}

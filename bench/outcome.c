@@ -80,6 +80,7 @@ static vg_result result_blank(const vg_outcome *o, vg_status status, const char 
                      .power_w = unknown,
                      .clock_mhz = unknown,
                      .temperature_c = unknown,
+                     .interleaved = o->interleaved,
                      .attempts = -1};
     vg_time_utc(row.time_utc);
     return row;

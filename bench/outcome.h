@@ -9,6 +9,7 @@
 typedef struct vg_outcome {
     vg_side *side;
     bool takes_part, profile_wanted;
+    bool interleaved; /* with another device, in the process in hand */
     vg_status status; /* VG_OK, or the first thing that went wrong */
     char reason[VG_WIRE_REASON];
 

@@ -39,7 +39,4 @@ vg_status vg_runinfo_read(const char *json, size_t size, vg_report_run *out);
 /* Now, as "2026-01-02T03:04:05Z". */
 void vg_time_utc(char out[24]);
 
-/* Bytes of main memory that can be had without swapping; a control group's limit counts. */
-uint64_t vg_memory_available(void);
-
 #endif

@@ -5,9 +5,10 @@
 #include "resume.h"
 #include "runinfo.h"
 
+#include "vg/memory.h"
+
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Seconds for what is not measuring, at least; and how much longer than estimated it may take. */
@@ -180,7 +181,7 @@ static void group_run(vg_trial *trial, size_t first, size_t count, bool timed)
             live += is_live(&group[i]);
         }
     for (size_t i = 0; i < count; i++)
-        group[i].of.interleaved = live > 1;
+        group[i].interleaved = live > 1;
     for (uint32_t r = 0; timed && r < trial->options->repetitions; r++)
         for (size_t i = 0; i < count; i++) {
             vg_outcome *o = &group[r % 2 ? count - 1 - i : i];

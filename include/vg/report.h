@@ -31,7 +31,6 @@ typedef struct vg_report_case {
     const char *status, *reason, *verified;
     double max_error;     /* NaN: not verified */
     int64_t memory_bytes; /* arena and what the device takes beside it */
-    bool interleaved;     /* with at least one other device */
 } vg_report_case;
 
 /* One pass of one repetition. time_s: of one pass, the mean over `iterations`; energy_j likewise.
@@ -44,6 +43,7 @@ typedef struct vg_result {
     double time_s, flop, bytes, peak_flop_per_s, peak_bytes_per_s, barrier_s, floor_s;
     double energy_j, power_w, clock_mhz, temperature_c;
     char throttle[64], checksum[20];
+    bool interleaved; /* with at least one other device */
     bool disturbed;
     int64_t
         attempts; /* measurements of this repetition, of which these are the last one's figures */
@@ -87,7 +87,7 @@ static inline double vg_model_items(const vg_model *model)
     X(pass, TEXT, r->pass)                                                                         \
     X(process, INDEX, r->process)                                                                  \
     X(repetition, INDEX, r->repetition)                                                            \
-    X(interleaved, FLAG, r->of->interleaved)                                                       \
+    X(interleaved, FLAG, r->interleaved)                                                           \
     X(iterations, INDEX, r->iterations)                                                            \
     X(time_s, REAL, r->time_s)                                                                     \
     X(flop, REAL, r->flop)                                                                         \
