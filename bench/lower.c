@@ -27,7 +27,7 @@ vg_mat vg_build_window(vg_builder *b, uint64_t rows, uint64_t cols, vg_dtype dty
         __builtin_mul_overflow(bytes, (uint64_t)vg_dtype_size(dtype), &bytes) ||
         __builtin_add_overflow(bytes, (uint64_t)ALIGNMENT - 1, &bytes) ||
         __builtin_add_overflow(bytes, b->bytes, &end) || end > INT64_MAX) {
-        fail(b, VG_INVALID, "the model's size overflows 64 bits");
+        fail(b, VG_NO_MEMORY, "the model's size overflows 64 bits");
         return (vg_mat){0};
     }
     vg_mat mat = {b->bytes, rows, (uint32_t)cols, (uint32_t)ld, dtype};
@@ -39,7 +39,7 @@ uint32_t vg_build_slots(vg_builder *b, uint64_t count)
 {
     uint64_t first = b->slots;
     if (count >= VG_NO_SLOT - first) {
-        fail(b, VG_INVALID, "more gradient norms than slots can be numbered");
+        fail(b, VG_NO_MEMORY, "more gradient norms than slots can be numbered");
         return VG_NO_SLOT;
     }
     b->slots += count;

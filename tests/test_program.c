@@ -332,8 +332,8 @@ static void test_too_large(void **state)
         uint64_t bytes = 7;
         vg_lowering how = {false, true, 0};
         assert_int_equal(vg_case_parse(names[i], &model), VG_OK);
-        assert_int_equal(vg_lower_bytes(&model, &how, &bytes), VG_INVALID);
-        assert_int_equal(vg_lower(&model, &how, &program), VG_INVALID);
+        assert_int_equal(vg_lower_bytes(&model, &how, &bytes), VG_NO_MEMORY);
+        assert_int_equal(vg_lower(&model, &how, &program), VG_NO_MEMORY);
         assert_true(bytes == 7 && program == NULL);
     }
 }

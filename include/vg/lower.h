@@ -10,7 +10,8 @@ typedef struct vg_lowering {
     uint64_t exact_piece; /* steps a piece of EXACT; 0: 1 up to T = 4,096, else 16 */
 } vg_lowering;
 
-/* The model is complete (vg_model_complete). VG_INVALID where a size overflows, VG_NO_MEMORY. */
+/* The model is complete (vg_model_complete). VG_NO_MEMORY, also where a
+ * size overflows: no machine has that much. */
 vg_status vg_lower(const vg_model *model, const vg_lowering *how, vg_program **out);
 
 /* The arena's bytes without building the lists; for the plan. */
