@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -91,24 +90,34 @@ static bool process_ended(const vg_process *process, double limit_s)
     return true;
 }
 
-/* Waits for the end of a process that is ending or was killed, and forgets it. */
+static void process_forget(vg_process *process)
+{
+    close(process->to);
+    close(process->from);
+    vg_inbox_free(&process->inbox);
+    process->pid = 0;
+}
+
+/* Forgets a process that has ended; how it did. */
 static int process_reap(vg_process *process)
 {
     int state = 0;
     while (waitpid(process->pid, &state, 0) < 0 && errno == EINTR)
         continue;
-    close(process->to);
-    close(process->from);
-    vg_inbox_free(&process->inbox);
-    process->pid = 0;
+    process_forget(process);
     return state;
 }
 
+/* One that not even this ends, held by a driver in the kernel, is left behind: 0. */
 static int process_kill(vg_process *process)
 {
+    enum { DYING_S = 10 };
     kill(-process->pid, SIGKILL);
     kill(process->pid, SIGKILL);
-    return process_reap(process);
+    if (process_ended(process, DYING_S))
+        return process_reap(process);
+    process_forget(process);
+    return 0;
 }
 
 /* The pipe closed without DONE. */
@@ -118,7 +127,7 @@ static vg_status process_died(vg_process *process)
     bool ended = process_ended(process, ENDING_S);
     int state = ended ? process_reap(process) : process_kill(process);
     bool killed = WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL;
-    if (killed && !ended)
+    if (!ended)
         VG_FAIL(VG_CRASHED, "the worker closed its pipe and did not end");
     if (killed)
         VG_FAIL(VG_NO_MEMORY, "the worker was killed (SIGKILL), most likely for want of memory");

@@ -3,10 +3,11 @@
 
 #include "campaign.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const double list_limit_s = 60;
+enum { SIGNALLED = 128 }; /* and the signal: how shells tell it */
 
 /* Devices as a worker finds them. */
 typedef struct finding {
@@ -56,18 +57,18 @@ static vg_status devices_list(vg_interrupt *interrupt, finding *out)
     return status;
 }
 
-static int usage_exit(vg_status status)
+/* How the program ends on what came before or after the cases. */
+static int failed_exit(const vg_interrupt *interrupt, vg_status status)
 {
     fprintf(stderr, "bench: %s\n", vg_reason());
-    return vg_plan_exit(status);
+    return status == VG_INTERRUPTED ? SIGNALLED + interrupt->signal : vg_plan_exit(status);
 }
 
 /* How the program ends after the campaign. */
 static int campaign_exit(const vg_campaign *c, const vg_interrupt *interrupt, vg_status status)
 {
-    enum { SIGNALLED = 128 };
     if (status != VG_OK)
-        return usage_exit(status);
+        return failed_exit(interrupt, status);
     if (interrupt->count > 0)
         return SIGNALLED + interrupt->signal;
     return c->failed > 0 || (c->ran > 0 && c->well == 0);
@@ -105,7 +106,7 @@ static int devices_plan(const vg_options *options, vg_plan *plan, vg_interrupt *
     if (status == VG_OK && options->command == VG_COMMAND_DRY_RUN)
         status = vg_plan_print(stdout, options, plan);
     if (status != VG_OK)
-        return usage_exit(status);
+        return failed_exit(interrupt, status);
     if (options->command == VG_COMMAND_DRY_RUN)
         return fflush(stdout) == 0 ? 0 : vg_plan_exit(VG_IO);
     for (size_t i = 0; i < plan->notes.count && !options->quiet; i++)
@@ -120,12 +121,14 @@ int vg_supervisor_main(const vg_options *options)
     vg_plan plan = {0};
     int code;
     if (vg_interrupt_open(&interrupt) != VG_OK)
-        return usage_exit(VG_IO);
+        return failed_exit(&interrupt, VG_IO);
     if (options->command == VG_COMMAND_LIST) {
         vg_status status = devices_list(&interrupt, &found);
         if (status == VG_OK)
             vg_list_print(stdout, found.found, found.count);
-        code = status != VG_OK ? usage_exit(status) : fflush(stdout) == 0 ? 0 : vg_plan_exit(VG_IO);
+        code = status != VG_OK       ? failed_exit(&interrupt, status)
+               : fflush(stdout) == 0 ? 0
+                                     : vg_plan_exit(VG_IO);
     } else {
         code = devices_plan(options, &plan, &interrupt, &found);
     }

@@ -14,6 +14,8 @@ if(git)
 endif()
 string(REGEX REPLACE "[ ]+" " " FLAGS "${FLAGS}")
 string(STRIP "${FLAGS}" FLAGS)
+# Of a path its last part: no folder of the machine that built stands in a result.
+string(REGEX REPLACE "/[^ ]*/" "" FLAGS "${FLAGS}")
 set(text "")
 foreach(field IN ITEMS "version|${VERSION}" "commit|${commit}" "compiler|${COMPILER}" "flags|${FLAGS}"
                        "hwloc|${HWLOC}" "benchmark|${BENCHMARK}" "jansson|${JANSSON}"
