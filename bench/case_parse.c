@@ -3,7 +3,6 @@
 
 #include "numbers.h"
 
-#include <math.h>
 #include <string.h>
 
 /* One part of a name, between two slashes. */

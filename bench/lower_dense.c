@@ -1,8 +1,6 @@
 /* The dense layer in every pass: of a stack, and the read-out of any model. */
 #include "lower_build.h"
 
-#include <stdio.h>
-
 void vg_build_weights(vg_builder *b, uint32_t layer, uint64_t rows, uint64_t cols, const char *kind,
                       const char *suffix, vg_mat *weight, vg_mat *bias, vg_mat *dweight,
                       vg_mat *dbias)

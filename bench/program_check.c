@@ -2,7 +2,6 @@
 #include "vg/program.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 typedef struct vg_checker {
     const vg_program *program;

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* ln of the norm in a slot of the exact reading; -inf for zero, NaN where it is not finite. */
 static double ln_norm(const vg_slot *slots, const vg_profile *p, uint64_t i)

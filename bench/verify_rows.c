@@ -2,7 +2,6 @@
 #include "verify_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Elements up to which a window is read whole even if only samples are wanted. */
 enum { WHOLE_ELEMENTS = 1 << 22 };
