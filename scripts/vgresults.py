@@ -10,6 +10,7 @@ import io
 import json
 import math
 import pathlib
+import re
 
 import numpy
 import pandas
@@ -126,13 +127,35 @@ def read_csv(path, needed, any_schema=False):
     return frame
 
 
-def _read_env(path):
+def _is_facts(value, kinds=str):
+    return isinstance(value, dict) and all(isinstance(inner, kinds) for inner in value.values())
+
+
+# Of env.json what scripts rely on: a test, and what was expected. A run_id names a folder of merge.py's.
+ENV = {"run_id": (lambda value: isinstance(value, str) and re.fullmatch(r"[\w-][\w.-]*", value, re.ASCII),
+                  "letters, digits, _, - and . after the first"),
+       "build": (lambda value: _is_facts(value, (str, bool)), "an object of texts"),
+       "machine": (_is_facts, "an object of texts"),
+       "devices": (lambda value: isinstance(value, list) and all(map(_is_facts, value)), "a list of objects of texts")}
+
+
+def _read_env(path, any_schema=False):
     try:
         env = json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise Malformed(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
-    if not isinstance(env, dict) or not isinstance(env.get("run_id"), str):
+    except (RecursionError, ValueError) as error:  # an integer of thousands of digits
+        raise Malformed(f"{path}: line 1, column 1: {error}") from error
+    if not isinstance(env, dict) or "run_id" not in env:
         raise Malformed(f"{path}: line 1, column 1: no run_id")
+    version = env.get("schema_version", SCHEMA)
+    if type(version) is not int or version < 1:
+        raise Malformed(f"{path}: line 1, column 1: schema_version {str(version)[:40]!r}, expected {SCHEMA}")
+    if version > SCHEMA and not any_schema:
+        raise OtherSchema(f"{path}: line 1, column 1: schema_version {version}, expected {SCHEMA}")
+    for key, (is_well, expected) in ENV.items():
+        if key in env and not is_well(env[key]):
+            raise Malformed(f"{path}: line 1, column 1: {key}: expected {expected}")
     return env
 
 
@@ -171,7 +194,7 @@ def read(source, any_schema=False, also=()):
     _no_doubles(joined["results"])
     env, described = {}, {}
     for path in sorted(source.rglob("env.json")) if source.is_dir() else []:
-        one = _read_env(path)
+        one = _read_env(path, any_schema)
         env[one["run_id"]], described[one["run_id"]] = one, path.parent
     return Results(**joined, env=env, described=described)
 

@@ -101,6 +101,13 @@ class Merge(unittest.TestCase):
         self.assertRegex(errors, r"results.csv: line 2, column 1: schema_version 9, expected 1")
         self.assertEqual(self.left(), ["empty", "r1"])
 
+    def test_nothing_is_written_elsewhere(self):
+        one = self.run_of("r1")
+        (one / "env.json").write_text(json.dumps(made.env("../../escaped")))
+        code, _, errors = self.merge(one, out=self.top / "deep" / "all")
+        self.assertEqual((code, errors.count("\n")), (2, 1), errors)
+        self.assertEqual(self.left(), ["r1"])
+
     def test_a_torn_last_line_is_left_out(self):
         one = self.run_of("r1")
         with (one / "results.csv").open("a", encoding="utf-8") as file:

@@ -86,6 +86,17 @@ class Reading(unittest.TestCase):
         self.write(text_of({}))
         self.refused('{"run_id": "r1",\n 5}', "line 2, column 2", name="env.json")
         self.refused('[]', "no run_id", name="env.json")
+        for run_id in ("../../escaped", "/etc", "..", ".hidden", "", "a b", 5, None, "é"):
+            self.refused(json.dumps({"run_id": run_id}), "run_id: expected letters", name="env.json")
+        for key, value in (("build", "x"), ("build", {"commit": 5}), ("machine", []), ("machine", {"gpus": None}),
+                           ("devices", None), ("devices", {}), ("devices", ["cpu"]), ("devices", [{"name": 1}]),
+                           ("schema_version", "1"), ("schema_version", True), ("schema_version", 0)):
+            self.refused(json.dumps({"run_id": "r1", key: value}), key, name="env.json")
+        self.refused('{"run_id": "r1", "a": ' + "9" * 5000 + "}", "line 1", name="env.json")
+        self.refused('{"run_id": "r1", "a": ' + "[" * 100_000 + "}", "line 1", name="env.json")
+        later = json.dumps({"run_id": "r1", "schema_version": 99})
+        self.refused(later, "schema_version 99", name="env.json", kind=vgresults.OtherSchema)
+        self.assertIn("r1", vgresults.read(self.top, any_schema=True).env)
 
     def test_a_folder_without_results(self):
         with self.assertRaises(vgresults.Empty):
