@@ -162,7 +162,7 @@ def _of_side(taken):
 def as_json(c):
     rows = []
     for row in c.rows:
-        found = dataclasses.asdict(row.finding) if row.finding else {}
+        found = dataclasses.asdict(row.finding or vgstats.Finding(math.nan))
         rows.append({**dict(zip(KEY, row.key)), "verdict": row.verdict, "reason": row.reason,
                      "regressed": row.regressed, "base": _of_side(row.base), "new": _of_side(row.new),
                      **found, "interval": row.interval, "confirmed": row.confirmed})

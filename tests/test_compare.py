@@ -127,6 +127,7 @@ class Verdicts(Folders):
         self.assertEqual([(row["case"], row["verdict"]) for row in told["measurements"]],
                          [("a", "missing"), (CASE, "same"), ("b", "new")])
         self.assertEqual((code, told["counts"]["missing"]), (0, 1))
+        self.assertEqual({row["ratio"] for row in told["measurements"] if row["verdict"] != "same"}, {None})
 
     def test_what_ran_and_runs_no_longer_is_a_regression(self):
         crash = [{**made_results.ROW, "status": "crashed", "reason": "SIGSEGV", "threads": "", "time_s": ""}]

@@ -145,6 +145,17 @@ class Page(Folder):
         told = [one["text"] for one in data_of(self.call(OTHER, base, "--baseline", base))["summary"]]
         self.assertIn("for 1 of 2 folders.", told)
 
+    def test_a_case_that_the_baseline_has_not(self):
+        def fewer(_, row):
+            row["case"] = row["case"].replace("seed1", "seed2") if "sigmoid" in row["case"] else row["case"]
+        (comparison,) = data_of(self.call(OTHER, "--baseline", changed(OTHER, self.folder / "base", fewer)))["comparisons"]
+        self.assertEqual(comparison["counts"], {"cannot tell": 3, "missing": 3, "new": 3})
+
+    def test_a_name_that_says_no_size(self):
+        def nameless(_, row):
+            row["case"] = "nothing"
+        self.call(changed(OTHER, self.folder / "nameless", nameless, ("decay.csv",)))
+
     def test_medians(self):
         def times(name, row):
             if name == "results.csv" and row["pass"] == "train":

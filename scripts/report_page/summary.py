@@ -49,6 +49,7 @@ def gradients(decay, cases):
     rows = rows[rows.direction == along]
     rows = rows.assign(length=rows.seq_len.where(rows.direction == "time", rows.depth), layer=rows.layer.fillna(0),
                        oracle=rows.plain_device.isin(NOT_COMPARED))
+    rows = rows[rows.length.notna()]  # a name that says no size is none of ours
     rows = rows.sort_values(["plain", "length", "oracle"], ascending=[False, False, True], kind="stable")
     rows = rows.drop_duplicates("kind").sort_values("log10_ratio", key=abs, ascending=False, kind="stable")
     for row in rows.head(MOST).itertuples():
