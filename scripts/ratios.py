@@ -5,7 +5,7 @@
 
 A ratio is the peer's median time over ours; the sample is a process's median over its repetitions.
 Only rows count that are verified, interleaved and not disturbed, whose measured FMA peak is at least the
-best rate seen on as many threads. `same`: no difference at p < 0.05 (Mann-Whitney, two-sided; from 4
+best rate seen on as many threads of that processor or GPU. `same`: no difference at p < 0.05 (Mann-Whitney, two-sided; from 4
 processes a side on). Then the geometric mean and the worst of each peer, and, of ours, the share of the
 measured peak and of the floor. --goals adds what scripts/goals.py wants of the preset "peers" and whether
 it is met, --growth what it wants of a second folder's long sequences and deep stacks.
@@ -27,7 +27,7 @@ from scipy import stats
 import goals
 import vgresults
 
-SETTINGS = ["case", "pass", "dtype", "threads", "bind", "denormals"]
+SETTINGS = ["hardware_id", "case", "pass", "dtype", "threads", "bind", "denormals"]
 NEEDED = ["interleaved", "implementation", "percent_of_peak", "percent_of_floor", "gflop_per_s", "peak_gflop_per_s"]
 NOT_COMPARED = {"ref", "null"}
 FEWEST = 4  # processes a side: with less the test cannot reach 5 %
@@ -38,7 +38,13 @@ def load(folders):
     vgresults.Malformed, a ValueError."""
     rows = pandas.concat([vgresults.read(folder, also=NEEDED).results for folder in folders], ignore_index=True)
     rows = rows[(rows.status == "ok") & ~rows.device.isin(NOT_COMPARED)]
-    return rows.assign(threads=rows.threads.fillna(0).astype(int))
+    return rows.assign(threads=rows.threads.fillna(0).astype(int), place=rows.device.map(place))
+
+
+def place(device):
+    """What a device and its peers run on: cpu of cpu.onednn, cuda:1 of cuda.cudnn:1."""
+    family, colon, index = device.partition(":")
+    return family.split(".")[0] + colon + index
 
 
 def read(folders):
@@ -46,7 +52,7 @@ def read(folders):
     rows = load(folders)
     counted = vgresults.counted(rows)
     counted = counted[(counted.interleaved == 1) & (counted.disturbed == 0)]
-    best = counted.groupby(["dtype", "threads"]).gflop_per_s.transform("max")
+    best = counted.groupby(["hardware_id", "place", "dtype", "threads"]).gflop_per_s.transform("max")
     counted = counted[~(counted.peak_gflop_per_s < best)]
     if counted.empty:
         raise ValueError("no row is verified, interleaved and undisturbed")
@@ -71,14 +77,15 @@ def samples(rows):
 
 
 def compare(rows):
-    """A row for each setting and pair of one of our devices and a peer of the same family."""
+    """A row for each setting and pair of one of our devices and a peer at the same place; of several machines
+    each of ours bears its own."""
     peers = set(rows[is_peer(rows)].device)
     taken, out = samples(rows), []
     for setting, group in taken.groupby(SETTINGS, dropna=False, sort=False):
         by_device = dict(list(group.groupby("device", sort=False)))
         for peer in sorted(peers & set(by_device)):
             for ours in sorted(set(by_device) - peers):
-                if ours.split(".")[0].split(":")[0] != peer.split(".")[0]:
+                if place(ours) != place(peer):
                     continue
                 a, b = by_device[ours].time_s, by_device[peer].time_s
                 several = len(a) > 1 and len(b) > 1
@@ -93,7 +100,10 @@ def compare(rows):
                             "peer_implementation": by_device[peer].implementation.iloc[0]})
     if not out:
         raise ValueError("no case was run by one of our devices and by a peer beside it")
-    return pandas.DataFrame(out)
+    pairs = pandas.DataFrame(out)
+    if pairs.hardware_id.nunique() > 1:
+        pairs.ours += " @ " + pairs.hardware_id
+    return pairs
 
 
 def verdict(row, least):

@@ -91,6 +91,28 @@ class Ratios(unittest.TestCase):
         self.assertTrue(code == 0 and " 2.000 " in out, out)
         self.assertIn("\n42 rows left out", out)
 
+    def test_machines_are_not_mixed(self):
+        table = ours(TIMES) + peer([2 * t for t in TIMES])
+        there = {"hardware_id": "there", "run_id": "r2", "gflop_per_s": 600, "peak_gflop_per_s": 1200}
+        table += ours([t / 10 for t in TIMES], **there) + peer([t / 40 for t in TIMES], **there)
+        code, out, _ = run(table)
+        self.assertEqual((code, "rows left out" in out), (1, False), out)
+        self.assertRegex(out, r"cpu.avx512 @ here / cpu.onednn +fp32 +1 +1 +2.000 +2.000")
+        self.assertRegex(out, r"cpu.avx512 @ there / cpu.onednn +fp32 +1 +1 +0.250 +0.250")
+        self.assertNotIn("@", run(ours(TIMES) + peer(TIMES))[1])
+
+    def test_a_gpu_of_one_thread_leaves_no_processor_out(self):
+        gpu = {"gflop_per_s": 9000, "peak_gflop_per_s": 50_000}
+        table = ours(TIMES) + peer([2 * t for t in TIMES])
+        for index in (0, 1):
+            table += rows(f"cuda:{index}", "vgbench 0.1.0", TIMES, **gpu)
+            table += rows(f"cuda.cudnn:{index}", "cuDNN 9", [(3 + index) * t for t in TIMES], **gpu)
+        code, out, _ = run(table)
+        self.assertEqual((code, "rows left out" in out), (0, False), out)
+        pairs = [line.split()[:3:2] + line.split()[6:7] for line in out.split("\n\n")[1].splitlines()[1:]]
+        self.assertEqual(pairs, [["cpu.avx512", "cpu.onednn", "2.000"], ["cuda:0", "cuda.cudnn:0", "3.000"],
+                                 ["cuda:1", "cuda.cudnn:1", "4.000"]], out)
+
     def test_geometric_mean(self):
         table = ours(TIMES) + peer([2 * t for t in TIMES])
         table += ours(TIMES, case="gru/d1") + peer([8 * t for t in TIMES], case="gru/d1")
