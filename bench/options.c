@@ -140,30 +140,41 @@ static vg_status set_preset(vg_parser *p, const char *preset)
     return status;
 }
 
+static vg_status note(vg_options *o, const char *text, size_t length)
+{
+    size_t before = o->command_line != NULL ? strlen(o->command_line) : 0;
+    char *grown = realloc(o->command_line, before + length + 1);
+    if (grown == NULL)
+        VG_FAIL(VG_NO_MEMORY, "no memory for the command line");
+    memcpy(grown + before, text, length);
+    grown[before + length] = '\0';
+    o->command_line = grown;
+    return VG_OK;
+}
+
 /* Appends " word" to the command line of env.json, quoted where a shell would need it; of a path
  * its last part. */
-static void note_argument(vg_options *o, const vg_argument *a)
+static vg_status note_argument(vg_options *o, const vg_argument *a)
 {
-    char word[512];
-    const char *value = a->value;
-    if (value != NULL && a->row->path) {
-        size_t length = strlen(value);
+    static const char plain[] = "-_./:=,+%@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789";
+    bool as_typed = a->row->kind == VG_OPTION_BENCHMARK; /* any name is one of theirs */
+    const char *value = as_typed ? a->shown : a->value != NULL ? a->value : "";
+    size_t length = strlen(value), from = 0;
+    if (a->row->path) {
         while (length > 1 && value[length - 1] == '/')
             length--;
-        size_t from = length;
+        from = length;
         while (from > 0 && value[from - 1] != '/')
             from--;
-        snprintf(word, sizeof word, "--%s=%.*s", a->row->name, (int)(length - from), value + from);
-    } else if (a->row->kind == VG_OPTION_BENCHMARK) {
-        snprintf(word, sizeof word, "%s", a->shown);
-    } else {
-        snprintf(word, sizeof word, "--%s%s%s", a->row->name, value != NULL ? "=" : "",
-                 value != NULL ? value : "");
     }
-    bool plain = word[strspn(word, "-_./:=,+%@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "0123456789")] == '\0';
-    size_t n = strlen(o->command_line);
-    snprintf(o->command_line + n, sizeof o->command_line - n, plain ? " %s" : " '%s'", word);
+    const char *quote = strspn(value + from, plain) >= length - from ? "" : "'";
+    const char *const before[] = {" ", quote, as_typed ? "" : "--", as_typed ? "" : a->row->name,
+                                  !as_typed && a->value != NULL ? "=" : ""};
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++)
+        VG_TRY(note(o, before[i], strlen(before[i])));
+    VG_TRY(note(o, value + from, length - from));
+    return note(o, quote, strlen(quote));
 }
 
 /* Every word of the command line: the presets alone (they come first, wherever they stand), or all
@@ -186,7 +197,7 @@ static vg_status set_words(vg_parser *p, int argc, char **argv, bool presets, bo
             continue;
         if (!preset)
             VG_TRY(vg_option_set(p, &a));
-        note_argument(p->options, &a);
+        VG_TRY(note_argument(p->options, &a));
         *stop = p->options->command == VG_COMMAND_HELP || p->options->command == VG_COMMAND_VERSION;
         if (*stop)
             return VG_OK;
@@ -232,8 +243,7 @@ static vg_status set_defaults(vg_options *o)
                       .min_time_s = 0.2,
                       .warmup_s = 0.1,
                       .timeout_s = 60,
-                      .gradient_rows = 1024,
-                      .command_line = "bench"};
+                      .gradient_rows = 1024};
     bool terminal = isatty(STDERR_FILENO) == 1;
     const char *no_color = getenv("NO_COLOR");
     o->color = terminal && (no_color == NULL || no_color[0] == '\0');
@@ -241,7 +251,7 @@ static vg_status set_defaults(vg_options *o)
     o->axes = calloc(1, sizeof *o->axes);
     if (o->axes == NULL)
         VG_FAIL(VG_NO_MEMORY, "no memory for the options");
-    return VG_OK;
+    return note(o, "bench", strlen("bench"));
 }
 
 /* How many presets the words name at most. */
@@ -257,9 +267,8 @@ vg_status vg_options_parse(int argc, char **argv, vg_options *out)
 {
     vg_options o;
     bool stop = false;
-    VG_TRY(set_defaults(&o));
     vg_parser p = {.options = &o, .command_line = count_presets(argc, argv) + 1};
-    vg_status status = VG_OK;
+    vg_status status = set_defaults(&o);
     for (int i = 1; i < argc && status == VG_OK; i++)
         status = vg_strings_add(&o.arguments, argv[i], strlen(argv[i]));
     if (status == VG_OK)
@@ -290,5 +299,6 @@ void vg_options_free(vg_options *options)
     free(options->out);
     free(options->dump);
     free(options->host_name);
+    free(options->command_line);
     *options = (vg_options){0};
 }

@@ -54,9 +54,9 @@ typedef struct vg_options {
     uint64_t gradient_rows;
     char *out, *dump, *host_name; /* null: not given; out "-": results.csv to stdout */
     bool resume, yes, quiet;
-    bool color, progress;    /* resolved: auto asks whether stderr is a terminal */
-    vg_strings arguments;    /* as given, without the program's name */
-    char command_line[1024]; /* for env.json: folders reduced to their last part */
+    bool color, progress; /* resolved: auto asks whether stderr is a terminal */
+    vg_strings arguments; /* as given, without the program's name */
+    char *command_line;   /* for env.json: folders reduced to their last part */
 } vg_options;
 
 /* Parses argv (and the presets it names; the command line overrides a preset wherever it stands).

@@ -196,6 +196,22 @@ static void test_values(void **state)
     vg_options_free(&o);
 }
 
+static void test_long_command_line(void **state)
+{
+    (void)state;
+    char one[] = "--case=stack-tanh/d8/w256/b32/fp32/xavier/seed1", path[600] = "--out=/a/";
+    char *argv[42] = {(char[]){"bench"}};
+    for (int i = 1; i < 41; i++)
+        argv[i] = one;
+    memset(path + strlen(path), 'x', sizeof path - strlen(path) - 1);
+    argv[41] = path;
+    vg_options o;
+    assert_int_equal(vg_options_parse(42, argv, &o), VG_OK);
+    assert_int_equal(strlen(o.command_line), 5 + 40 * sizeof one + strlen(path) + 1 - 3);
+    assert_non_null(strstr(o.command_line, path + strlen("--out=/a/")));
+    vg_options_free(&o);
+}
+
 static void test_repeated(void **state)
 {
     (void)state;
@@ -290,10 +306,15 @@ static void test_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_values),    cmocka_unit_test(test_repeated),
-        cmocka_unit_test(test_help_text), cmocka_unit_test(test_help_ends_parsing),
-        cmocka_unit_test(test_nearest),   cmocka_unit_test(test_names_agree),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_long_command_line),
+        cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_help_text),
+        cmocka_unit_test(test_help_ends_parsing),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_names_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
