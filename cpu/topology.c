@@ -37,14 +37,19 @@ static bool is_allowed(hwloc_topology_t all, const cpu_set_t *affinity, unsigned
     return cpu < CPU_SETSIZE && CPU_ISSET(cpu, affinity);
 }
 
+/* Whether a processor is missing, or the core that it is of. */
 static bool lacks_a_processor(hwloc_topology_t all)
 {
     cpu_set_t affinity;
     if (!affinity_read(all, &affinity))
         return false;
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &affinity) && !hwloc_get_pu_obj_by_os_index(all, cpu))
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &affinity))
+            continue;
+        hwloc_obj_t found = hwloc_get_pu_obj_by_os_index(all, cpu);
+        if (!found || !hwloc_get_ancestor_obj_by_type(all, HWLOC_OBJ_CORE, found))
             return true;
+    }
     return false;
 }
 
