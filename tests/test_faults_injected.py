@@ -155,8 +155,10 @@ class Files(Injected):
 
 class Memory(Injected):
     def test_the_nth_allocation_of_the_supervisor_fails(self):
+        """Each of them in the long form: a library may err at a single one."""
         for started in (True, False):
-            for n in some(self.counts(started)["supervisor", "malloc"], 10):
+            count = self.counts(started)["supervisor", "malloc"]
+            for n in range(1, count + 1) if SLOW and started else some(count, 10):
                 self.fault(f"supervisor:malloc:{n}:ENOMEM", (0, 1, 4), started)
 
     def test_none_from_then_on(self):
@@ -177,10 +179,10 @@ class MemoryOfTheProcessor(Injected):
 
     def test_the_nth_allocation_fails(self):
         for n in some(self.counts()["worker", "malloc"], 6):
-            done = self.fault(f"worker:malloc:{n}:ENOMEM", (0, 1))
+            self.fault(f"worker:malloc:{n}:ENOMEM", (0, 1))
             if os.path.exists(os.path.join(self.out, "results.csv")):
                 statuses = {row["status"] for row in rows_of(self.out, "results.csv")}
-                self.assertLessEqual(statuses, {"ok", "no_memory", "crashed"}, done.stderr)
+                self.assertLessEqual(statuses, {"ok", "no_memory", "crashed"}, f"allocation {n}")
 
     def test_the_nth_mapping_fails(self):
         for n in some(self.counts()["worker", "map"], 3):
