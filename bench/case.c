@@ -225,12 +225,12 @@ vg_status vg_model_complete(vg_model *model)
 
 /* --- names --- */
 
-typedef struct vg_writer {
+typedef struct writer {
     char *at;
     size_t left;
-} vg_writer;
+} writer;
 
-static void put(vg_writer *w, const char *format, ...)
+static void put(writer *w, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -241,7 +241,7 @@ static void put(vg_writer *w, const char *format, ...)
     w->left -= used;
 }
 
-static void put_number(vg_writer *w, const char *part, double value)
+static void put_number(writer *w, const char *part, double value)
 {
     char number[MAX_NUMBER];
     vg_number_name(value, number, sizeof number);
@@ -250,7 +250,7 @@ static void put_number(vg_writer *w, const char *part, double value)
 
 void vg_case_name(const vg_model *m, char out[VG_CASE_NAME])
 {
-    vg_writer w = {out, VG_CASE_NAME};
+    writer w = {out, VG_CASE_NAME};
     bool stack = m->kind == VG_stack;
     char init[80];
     vg_init_name(m->init, init, sizeof init);

@@ -6,17 +6,17 @@
 #include <string.h>
 
 /* One part of a name, between two slashes. */
-typedef struct vg_part {
+typedef struct segment {
     const char *at;
     size_t length;
-} vg_part;
+} segment;
 
-static bool is(vg_part part, const char *text)
+static bool is(segment part, const char *text)
 {
     return strlen(text) == part.length && memcmp(part.at, text, part.length) == 0;
 }
 
-static bool take(vg_part *part, const char *prefix)
+static bool take(segment *part, const char *prefix)
 {
     size_t length = strlen(prefix);
     if (length > part->length || memcmp(part->at, prefix, length) != 0)
@@ -26,7 +26,7 @@ static bool take(vg_part *part, const char *prefix)
     return true;
 }
 
-static bool parse_integer(vg_part part, uint64_t most, uint64_t *out)
+static bool parse_integer(segment part, uint64_t most, uint64_t *out)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < part.length; i++) {
@@ -39,7 +39,7 @@ static bool parse_integer(vg_part part, uint64_t most, uint64_t *out)
     return part.length > 0;
 }
 
-static bool parse_u32(vg_part part, uint32_t *out)
+static bool parse_u32(segment part, uint32_t *out)
 {
     uint64_t value = 0;
     bool fine = parse_integer(part, UINT32_MAX, &value);
@@ -47,7 +47,7 @@ static bool parse_u32(vg_part part, uint32_t *out)
     return fine;
 }
 
-static bool parse_activation(vg_part part, vg_activation *out)
+static bool parse_activation(segment part, vg_activation *out)
 {
     for (int i = 0; i < VG_ACTIVATION_COUNT; i++)
         if (is(part, vg_activation_find((vg_activation)i)->name)) {
@@ -58,20 +58,20 @@ static bool parse_activation(vg_part part, vg_activation *out)
 }
 
 /* MODEL[-ACT][+OUTACT]; sets the defaults of that kind and activation. */
-static bool parse_model(vg_part part, vg_model *m)
+static bool parse_model(segment part, vg_model *m)
 {
     vg_activation activation = VG_tanh, output = VG_ACTIVATION_COUNT;
     const char *plus = memchr(part.at, '+', part.length);
     if (plus) {
         size_t length = (size_t)(plus - part.at);
-        if (!parse_activation((vg_part){plus + 1, part.length - length - 1}, &output))
+        if (!parse_activation((segment){plus + 1, part.length - length - 1}, &output))
             return false;
         part.length = length;
     }
     const char *minus = memchr(part.at, '-', part.length);
     if (minus) {
         size_t length = (size_t)(minus - part.at);
-        if (!parse_activation((vg_part){minus + 1, part.length - length - 1}, &activation))
+        if (!parse_activation((segment){minus + 1, part.length - length - 1}, &activation))
             return false;
         part.length = length;
     }
@@ -84,7 +84,7 @@ static bool parse_model(vg_part part, vg_model *m)
     return false;
 }
 
-static bool parse_dtype(vg_part part, vg_dtype *out)
+static bool parse_dtype(segment part, vg_dtype *out)
 {
     for (int i = 0; i < VG_U8; i++)
         if (is(part, vg_dtype_name((vg_dtype)i))) {
@@ -95,7 +95,7 @@ static bool parse_dtype(vg_part part, vg_dtype *out)
 }
 
 #define PARSE_NAME(function, type, name_of, count)                                                 \
-    static bool function(vg_part part, type *out)                                                  \
+    static bool function(segment part, type *out)                                                  \
     {                                                                                              \
         for (int i = 0; i < (count); i++)                                                          \
             if (is(part, name_of((type)i))) {                                                      \
@@ -109,7 +109,7 @@ PARSE_NAME(parse_loss_at, vg_loss_at, vg_loss_at_name, VG_LOSS_AT_COUNT)
 PARSE_NAME(parse_input, vg_input, vg_input_name, VG_X_COUNT)
 
 /* Any part after the first; in whatever order, since the canonical name decides in the end. */
-static bool parse_part(vg_part part, vg_model *m)
+static bool parse_part(segment part, vg_model *m)
 {
     if (parse_dtype(part, &m->dtype))
         return true;
@@ -156,7 +156,7 @@ vg_status vg_case_parse(const char *name, vg_model *out)
     char canonical[VG_CASE_NAME];
     const char *at = name;
     for (bool first = true;; first = false) {
-        vg_part part = {at, strcspn(at, "/")};
+        segment part = {at, strcspn(at, "/")};
         if (!(first ? parse_model(part, &m) : parse_part(part, &m)))
             VG_FAIL(VG_INVALID, "case \"%s\", column %zu: \"%.*s\" is no part of a case's name",
                     name, (size_t)(at - name) + 1, (int)part.length, at);

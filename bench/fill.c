@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* What a tensor is, by its name. */
-typedef enum vg_part {
+typedef enum tensor_part {
     PART_X,
     PART_TARGET,
     PART_H_0,
@@ -20,9 +20,9 @@ typedef enum vg_part {
     PART_WEIGHT, /* dense: a stack's layer, or the read-out of any model */
     PART_BIAS,
     PART_COUNT
-} vg_part;
+} tensor_part;
 
-typedef enum vg_law_kind {
+typedef enum fill_law_kind {
     LAW_CONSTANT,
     LAW_UNIFORM, /* U(-scale, scale) */
     LAW_ABS_UNIFORM,
@@ -31,15 +31,15 @@ typedef enum vg_law_kind {
     LAW_ORTHOGONAL, /* each block, times scale */
     LAW_IDENTITY,
     LAW_SPECTRAL
-} vg_law_kind;
+} fill_law_kind;
 
-typedef struct vg_law {
-    vg_law_kind kind;
+typedef struct fill_law {
+    fill_law_kind kind;
     double scale;
     uint64_t blocks; /* gates or pieces: so many matrices stand one below the other */
-} vg_law;
+} fill_law;
 
-static vg_part part_of(const vg_tensor *tensor)
+static tensor_part part_of(const vg_tensor *tensor)
 {
     static const char *const prefixes[PART_COUNT] = {
         "x",         "target",      "h_0",       "c_0",     "weight_ih_l",
@@ -47,7 +47,7 @@ static vg_part part_of(const vg_tensor *tensor)
     int part = 0;
     while (part < PART_COUNT && strncmp(tensor->name, prefixes[part], strlen(prefixes[part])) != 0)
         part++;
-    return (vg_part)part;
+    return (tensor_part)part;
 }
 
 static vg_activation activation_of(const vg_model *m, const vg_tensor *tensor)
@@ -56,29 +56,30 @@ static vg_activation activation_of(const vg_model *m, const vg_tensor *tensor)
     return tensor->layer == last ? m->output_activation : m->activation;
 }
 
-static vg_law x_law(const vg_model *m)
+static fill_law x_law(const vg_model *m)
 {
     switch (m->x) {
-    case VG_X_ABS: return (vg_law){LAW_ABS_NORMAL, 1, 1};
-    case VG_X_ZERO: return (vg_law){LAW_CONSTANT, 0, 1};
-    case VG_X_ONES: return (vg_law){LAW_CONSTANT, 1, 1};
-    default: return (vg_law){LAW_NORMAL, 1, 1};
+    case VG_X_ABS: return (fill_law){LAW_ABS_NORMAL, 1, 1};
+    case VG_X_ZERO: return (fill_law){LAW_CONSTANT, 0, 1};
+    case VG_X_ONES: return (fill_law){LAW_CONSTANT, 1, 1};
+    default: return (fill_law){LAW_NORMAL, 1, 1};
     }
 }
 
 /* The matrices that orthogonal, identity and spectral act on. */
-static bool is_shaped(const vg_model *m, vg_part part)
+static bool is_shaped(const vg_model *m, tensor_part part)
 {
     return part == PART_WEIGHT_HH || (m->kind == VG_stack && part == PART_WEIGHT);
 }
 
 /* PyTorch's: recurrent layers by their width, dense ones by what comes in. */
-static double uniform_bound(const vg_model *m, vg_part part, double fan_in)
+static double uniform_bound(const vg_model *m, tensor_part part, double fan_in)
 {
     return 1 / sqrt(part == PART_WEIGHT || part == PART_BIAS ? fan_in : m->width);
 }
 
-static vg_law weight_law(const vg_model *m, const vg_tensor *tensor, vg_part part, vg_law law)
+static fill_law weight_law(const vg_model *m, const vg_tensor *tensor, tensor_part part,
+                           fill_law law)
 {
     double fan_in = tensor->mat.cols;
     double fan_out = (double)(tensor->mat.rows / law.blocks), alpha = m->alpha;
@@ -104,10 +105,10 @@ static vg_law weight_law(const vg_model *m, const vg_tensor *tensor, vg_part par
         if (part == PART_WEIGHT_IH)
             law.kind = LAW_ABS_UNIFORM;
         if (is_shaped(m, part))
-            law = (vg_law){LAW_IDENTITY, m->init.a, law.blocks};
+            law = (fill_law){LAW_IDENTITY, m->init.a, law.blocks};
         return law;
     case VG_INIT_ORTHOGONAL:
-        return is_shaped(m, part) ? (vg_law){LAW_ORTHOGONAL, m->init.a, law.blocks} : law;
+        return is_shaped(m, part) ? (fill_law){LAW_ORTHOGONAL, m->init.a, law.blocks} : law;
     case VG_INIT_SPECTRAL:
         if (is_shaped(m, part) && square)
             law.kind = LAW_SPECTRAL;
@@ -116,7 +117,7 @@ static vg_law weight_law(const vg_model *m, const vg_tensor *tensor, vg_part par
     }
 }
 
-static vg_law bias_law(const vg_model *m, const vg_tensor *tensor, vg_part part, vg_law law)
+static fill_law bias_law(const vg_model *m, const vg_tensor *tensor, tensor_part part, fill_law law)
 {
     double fan_in = m->kind == VG_stack && tensor->layer == 1 ? m->input : m->width;
     law.kind = LAW_CONSTANT;
@@ -131,13 +132,13 @@ static vg_law bias_law(const vg_model *m, const vg_tensor *tensor, vg_part part,
     return law;
 }
 
-static vg_law law_of(const vg_model *m, const vg_tensor *tensor, vg_part part)
+static fill_law law_of(const vg_model *m, const vg_tensor *tensor, tensor_part part)
 {
-    vg_law law = {LAW_CONSTANT, 0, 1};
+    fill_law law = {LAW_CONSTANT, 0, 1};
     switch (part) {
     case PART_X: return x_law(m);
-    case PART_TARGET: return (vg_law){LAW_NORMAL, 1, 1};
-    case PART_H_0: return (vg_law){LAW_CONSTANT, m->h0, 1};
+    case PART_TARGET: return (fill_law){LAW_NORMAL, 1, 1};
+    case PART_H_0: return (fill_law){LAW_CONSTANT, m->h0, 1};
     case PART_C_0: return law;
     case PART_WEIGHT:
     case PART_BIAS:
@@ -150,7 +151,7 @@ static vg_law law_of(const vg_model *m, const vg_tensor *tensor, vg_part part)
     return bias ? bias_law(m, tensor, part, law) : weight_law(m, tensor, part, law);
 }
 
-static double draw(vg_law law, vg_stream stream, uint64_t index)
+static double draw(fill_law law, vg_stream stream, uint64_t index)
 {
     switch (law.kind) {
     case LAW_UNIFORM:
@@ -164,7 +165,8 @@ static double draw(vg_law law, vg_stream stream, uint64_t index)
 }
 
 /* What acts on a drawn block as a whole. */
-static vg_status shape_block(const vg_model *m, vg_law law, double *block, size_t rows, size_t cols)
+static vg_status shape_block(const vg_model *m, fill_law law, double *block, size_t rows,
+                             size_t cols)
 {
     double scale = law.scale;
     if (law.kind == LAW_IDENTITY) {
@@ -190,7 +192,7 @@ static vg_status shape_block(const vg_model *m, vg_law law, double *block, size_
 
 /* What the window of that tensor holds in the model's dtype (see math: x, weights and h_t in it,
  * everything else in fp32 at least; of tf32 the operands of products that are drawn). */
-static vg_dtype rounding_of(const vg_model *m, vg_part part)
+static vg_dtype rounding_of(const vg_model *m, tensor_part part)
 {
     if (m->dtype == VG_FP64)
         return VG_FP64;
@@ -200,7 +202,7 @@ static vg_dtype rounding_of(const vg_model *m, vg_part part)
 }
 
 /* Rows [gate·H, (gate + 1)·H) of bias_ih hold the forget bias; of bias_hh zero. */
-static void set_forget_bias(const vg_model *m, vg_part part, double *bias)
+static void set_forget_bias(const vg_model *m, tensor_part part, double *bias)
 {
     if (isnan(m->forget_bias) || (part != PART_BIAS_IH && part != PART_BIAS_HH))
         return;
@@ -212,10 +214,10 @@ static void set_forget_bias(const vg_model *m, vg_part part, double *bias)
 vg_status vg_fill(const vg_program *program, const vg_tensor *tensor, double *out)
 {
     const vg_model *m = &program->model;
-    vg_part part = part_of(tensor);
+    tensor_part part = part_of(tensor);
     if (tensor->role > VG_ROLE_BIAS || part == PART_COUNT)
         VG_FAIL(VG_INVALID, "tensor %s is a result: nothing to fill it with", tensor->name);
-    vg_law law = law_of(m, tensor, part);
+    fill_law law = law_of(m, tensor, part);
     vg_stream stream = vg_stream_make(m->seed, tensor->name);
     uint64_t rows = tensor->mat.rows, cols = tensor->mat.cols, block = rows / law.blocks;
     for (uint64_t i = 0; i < rows * cols; i++)

@@ -15,8 +15,12 @@ const char *vg_file_name(vg_file file)
     return names[file];
 }
 
-static void (*const headers[VG_FILE_COUNT])(vg_text *) = {
-    vg_csv_gradient_header, vg_csv_decay_header, vg_csv_result_header};
+void vg_file_header(vg_file file, vg_text *out)
+{
+    static void (*const headers[VG_FILE_COUNT])(vg_text *) = {
+        vg_csv_gradient_header, vg_csv_decay_header, vg_csv_result_header};
+    headers[file](out);
+}
 
 vg_status vg_folders_make(const char *path)
 {
@@ -128,7 +132,7 @@ vg_status vg_folder_begin(vg_folder *folder)
         if (size > 0)
             continue;
         vg_text header = {0};
-        headers[i](&header);
+        vg_file_header((vg_file)i, &header);
         vg_status status = vg_folder_append(folder, (vg_file)i, &header);
         vg_text_free(&header);
         VG_TRY(status);

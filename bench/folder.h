@@ -8,6 +8,8 @@
 /* In the order in which a case's rows are written. */
 typedef enum vg_file { VG_FILE_GRADIENTS, VG_FILE_DECAY, VG_FILE_RESULTS, VG_FILE_COUNT } vg_file;
 const char *vg_file_name(vg_file file);
+/* Appends a file's first line. */
+void vg_file_header(vg_file file, vg_text *out);
 
 typedef struct vg_folder {
     char path[4096];

@@ -1,22 +1,15 @@
-/* Open addressing over FNV-1a (Fowler, Noll, Vo), at most half full. */
+/* Open addressing, at most half full. */
 #include "keys.h"
 
-#include <stdint.h>
+#include "hash.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t hash(const char *key)
-{
-    uint64_t h = 14695981039346656037u;
-    for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * 1099511628211u;
-    return h;
-}
 
 /* Where the key stands, or the free slot where it would. */
 static char **slot_of(char **slots, size_t capacity, const char *key)
 {
-    size_t at = (size_t)hash(key) & (capacity - 1);
+    size_t at = (size_t)vg_hash_text(VG_HASH_START, key) & (capacity - 1);
     while (slots[at] && strcmp(slots[at], key) != 0)
         at = (at + 1) & (capacity - 1);
     return &slots[at];

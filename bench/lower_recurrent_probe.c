@@ -5,14 +5,14 @@
 /* The four gradients of a layer, in the order of vg_recurrent_layer's weight_slots. */
 static const char *const weight_names[4] = {"dweight_ih", "dbias_ih", "dweight_hh", "dbias_hh"};
 
-typedef struct vg_gradient_windows {
+typedef struct gradient_windows {
     vg_mat dgates_x, dgates_h, dh, dc, dstate0[VG_MAX_STATES];
-} vg_gradient_windows;
+} gradient_windows;
 
-static vg_gradient_windows build_windows(vg_builder *b, const vg_recurrent_layer *r)
+static gradient_windows build_windows(vg_builder *b, const vg_recurrent_layer *r)
 {
     const vg_cell_info *cell = vg_cell_find(b->model->kind);
-    vg_gradient_windows w = {0};
+    gradient_windows w = {0};
     w.dgates_x = vg_build_window(b, r->y.rows, r->preact.cols, b->storage);
     w.dgates_h =
         cell->gates_differ ? vg_build_window(b, r->y.rows, r->preact.cols, b->storage) : w.dgates_x;
@@ -24,7 +24,7 @@ static vg_gradient_windows build_windows(vg_builder *b, const vg_recurrent_layer
     return w;
 }
 
-static void set_outputs(vg_scan_bwd *scan, const vg_gradient_windows *w)
+static void set_outputs(vg_scan_bwd *scan, const gradient_windows *w)
 {
     scan->dgates_x = w->dgates_x;
     scan->dgates_h = w->dgates_h;
@@ -90,7 +90,7 @@ static uint32_t probe_census(vg_builder *b, const vg_recurrent_layer *r)
 
 static void probe_layer(vg_builder *b, vg_recurrent_layer *r)
 {
-    vg_gradient_windows w = build_windows(b, r);
+    gradient_windows w = build_windows(b, r);
     set_outputs(&vg_build_scan_bwd(b, r, VG_PASS_PROBE)->scan_bwd, &w);
     r->exponents = vg_build_slots(b, pieces(b));
     r->gates_exponent = vg_build_slots(b, 1);
@@ -115,21 +115,21 @@ static uint32_t probe_input(vg_builder *b, const vg_recurrent_layer *bottom)
 
 /* What comes back into a layer of the exact reading: rows of every step or of the last alone, with
  * one exponent (by_piece false) or one a piece. */
-typedef struct vg_incoming {
+typedef struct incoming {
     vg_mat dy;
     uint32_t exponent;
     bool by_piece;
-} vg_incoming;
+} incoming;
 
 /* Where the states' derivatives are carried from piece to piece, and the rescaled dy. */
-typedef struct vg_carry {
+typedef struct carried {
     vg_mat states[VG_MAX_STATES], dy;
-} vg_carry;
+} carried;
 
 /* Brings what flows into piece j to one exponent: the states' derivatives (but for the last piece,
  * into which nothing comes back) and dy's rows, if any. True if dy is among them. */
-static bool rescale_piece(vg_builder *b, const vg_recurrent_layer *r, const vg_incoming *from,
-                          const vg_gradient_windows *w, const vg_carry *carry, uint64_t j)
+static bool rescale_piece(vg_builder *b, const vg_recurrent_layer *r, const incoming *from,
+                          const gradient_windows *w, const carried *carry, uint64_t j)
 {
     const vg_model *m = b->model;
     bool last = j + 1 == pieces(b), every_step = from->dy.rows == r->y.rows;
@@ -153,8 +153,8 @@ static bool rescale_piece(vg_builder *b, const vg_recurrent_layer *r, const vg_i
     return true;
 }
 
-static void exact_piece(vg_builder *b, const vg_recurrent_layer *r, const vg_incoming *from,
-                        const vg_gradient_windows *w, const vg_carry *carry, uint64_t j)
+static void exact_piece(vg_builder *b, const vg_recurrent_layer *r, const incoming *from,
+                        const gradient_windows *w, const carried *carry, uint64_t j)
 {
     bool last = j + 1 == pieces(b), with_dy = rescale_piece(b, r, from, w, carry, j);
     vg_op *op = vg_build_scan_bwd(b, r, VG_PASS_EXACT);
@@ -167,7 +167,7 @@ static void exact_piece(vg_builder *b, const vg_recurrent_layer *r, const vg_inc
 }
 
 /* All pieces' dgates to one exponent, and from them the weights' gradients. */
-static void exact_weights(vg_builder *b, const vg_recurrent_layer *r, const vg_gradient_windows *w)
+static void exact_weights(vg_builder *b, const vg_recurrent_layer *r, const gradient_windows *w)
 {
     bool differ = vg_cell_find(b->model->kind)->gates_differ;
     vg_mat x = vg_build_window(b, w->dgates_x.rows, w->dgates_x.cols, w->dgates_x.dtype), h = x;
@@ -195,10 +195,10 @@ static void exact_weights(vg_builder *b, const vg_recurrent_layer *r, const vg_g
 }
 
 /* Returns dx, whose rows keep the exponent of their piece. */
-static vg_mat exact_layer(vg_builder *b, const vg_recurrent_layer *r, const vg_incoming *from)
+static vg_mat exact_layer(vg_builder *b, const vg_recurrent_layer *r, const incoming *from)
 {
-    vg_gradient_windows w = build_windows(b, r);
-    vg_carry carry = {.dy = vg_build_window(b, from->dy.rows, from->dy.cols, from->dy.dtype)};
+    gradient_windows w = build_windows(b, r);
+    carried carry = {.dy = vg_build_window(b, from->dy.rows, from->dy.cols, from->dy.dtype)};
     uint32_t steps = (uint32_t)b->model->seq_len + 1;
     for (int s = 0; s < VG_MAX_STATES && w.dstate0[s].rows; s++)
         carry.states[s] = vg_build_window(b, w.dstate0[s].rows, w.dstate0[s].cols, b->wide);
@@ -221,7 +221,7 @@ void vg_build_recurrent_probe(vg_builder *b, vg_recurrent_layer *layers, vg_dens
         probe_layer(b, &layers[i]);
     uint32_t input_slot = probe_input(b, &layers[0]);
 
-    vg_incoming from = {layers[depth - 1].dy, VG_NO_SLOT, false};
+    incoming from = {layers[depth - 1].dy, VG_NO_SLOT, false};
     if (readout) {
         vg_mat scaled;
         from.dy = vg_build_dense_exact(b, readout, readout->dy, VG_NO_SLOT, &scaled);
@@ -229,7 +229,7 @@ void vg_build_recurrent_probe(vg_builder *b, vg_recurrent_layer *layers, vg_dens
     }
     for (uint32_t i = depth; i-- > 0;) {
         vg_mat dx = exact_layer(b, &layers[i], &from);
-        from = (vg_incoming){dx, layers[i].exponents, true};
+        from = (incoming){dx, layers[i].exponents, true};
     }
     vg_build_measure(b, VG_PASS_EXACT, 0, from.dy, b->model->batch,
                      input_slot + (uint32_t)b->model->seq_len);

@@ -1,6 +1,7 @@
 /* From the axes to the cases of a plan, each once. */
 #include "plan.h"
 
+#include "keys.h"
 #include "option_table.h"
 
 #include <stdio.h>
@@ -9,12 +10,12 @@
 
 enum { MAX_COMBINATIONS = 1000000, MAX_UNASKED = 10000 };
 
-/* The plan while it grows. table: open addressing over plan->cases (index + 1; 0: free). */
+/* The plan while it grows; planned: its cases with their settings. */
 typedef struct builder {
     const vg_options *options;
     vg_plan *plan;
     size_t capacity, combinations;
-    size_t *table, slots;
+    vg_keys planned;
     bool used[VG_AXIS_COUNT];
 } builder;
 
@@ -80,31 +81,7 @@ static bool concerns(vg_axis_id axis, const vg_model *m, const char **hint)
     }
 }
 
-static uint64_t hash_case(const vg_planned_case *c)
-{
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (const char *at = c->name; *at != '\0'; at++)
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
-    return (hash ^ c->threads ^ (uint64_t)c->bind << 32 ^ (uint64_t)c->denormals << 40) *
-           UINT64_C(1099511628211);
-}
-
-static bool same_case(const vg_planned_case *a, const vg_planned_case *b)
-{
-    return a->threads == b->threads && a->bind == b->bind && a->denormals == b->denormals &&
-           strcmp(a->name, b->name) == 0;
-}
-
-/* Where the case stands in the table, or the free place for it. */
-static size_t find_place(const builder *b, const vg_planned_case *c)
-{
-    size_t place = (size_t)hash_case(c) & (b->slots - 1);
-    while (b->table[place] != 0 && !same_case(&b->plan->cases[b->table[place] - 1], c))
-        place = (place + 1) & (b->slots - 1);
-    return place;
-}
-
-/* Room for one more case, with a table that stays at most half full. */
+/* Room for one more case. */
 static vg_status grow(builder *b)
 {
     vg_plan *plan = b->plan;
@@ -112,30 +89,24 @@ static vg_status grow(builder *b)
         return VG_OK;
     size_t capacity = b->capacity == 0 ? 64 : 2 * b->capacity;
     vg_planned_case *cases = realloc(plan->cases, capacity * sizeof *cases);
-    if (cases != NULL)
-        plan->cases = cases;
-    size_t *table = cases != NULL ? calloc(2 * capacity, sizeof *table) : NULL;
-    if (table == NULL)
+    if (cases == NULL)
         VG_FAIL(VG_NO_MEMORY, "no memory for a plan of %zu cases", capacity);
-    free(b->table);
-    b->table = table;
-    b->slots = 2 * capacity;
+    plan->cases = cases;
     b->capacity = capacity;
-    for (size_t i = 0; i < plan->case_count; i++)
-        table[find_place(b, &plan->cases[i])] = i + 1;
     return VG_OK;
 }
 
 static vg_status add_case(builder *b, const vg_planned_case *c)
 {
-    VG_TRY(grow(b));
-    size_t place = find_place(b, c);
-    if (b->table[place] != 0)
+    char key[VG_KEY];
+    snprintf(key, sizeof key, "%s\t%u\t%d\t%d", c->name, c->threads, c->bind, c->denormals);
+    if (vg_keys_has(&b->planned, key))
         return VG_OK;
     if (b->plan->case_count >= MAX_UNASKED && !b->options->yes)
         VG_FAIL(VG_INVALID, "the plan has more than %d cases; --yes runs them", MAX_UNASKED);
+    VG_TRY(grow(b));
+    VG_TRY(vg_keys_add(&b->planned, key));
     b->plan->cases[b->plan->case_count++] = *c;
-    b->table[place] = b->plan->case_count;
     return VG_OK;
 }
 
@@ -294,7 +265,7 @@ vg_status vg_plan_cases(const vg_options *options, vg_plan *out)
         if (status == VG_OK)
             status = check_used(&b);
     }
-    free(b.table);
+    vg_keys_free(&b.planned);
     return status;
 }
 

@@ -3,13 +3,13 @@
 
 #include <inttypes.h>
 
-typedef struct vg_checker {
+typedef struct checker {
     const vg_program *program;
     const vg_op *op;
     uint32_t index;
-} vg_checker;
+} checker;
 
-static vg_status fail(const vg_checker *c, const char *operand, const char *what)
+static vg_status fail(const checker *c, const char *operand, const char *what)
 {
     return vg_fail(VG_INVALID, "op %" PRIu32 " (%s, layer %" PRIu32 "): %s: %s", c->index,
                    vg_op_name(c->op->kind), c->op->layer, operand, what);
@@ -73,7 +73,7 @@ static bool may_be_one(const vg_op *op, const vg_mat *a, const vg_mat *b)
     return false;
 }
 
-static vg_status check_operands(const vg_checker *c)
+static vg_status check_operands(const checker *c)
 {
     const vg_operand *operands = vg_op_operands(c->op->kind);
     for (const vg_operand *o = operands; o->name; o++) {
@@ -116,7 +116,7 @@ static uint64_t pieces_of(const vg_op *op)
     return op->activation == VG_maxout ? op->pieces : 1;
 }
 
-static vg_status check_dense_fwd(const vg_checker *c)
+static vg_status check_dense_fwd(const checker *c)
 {
     const vg_dense_fwd *d = &c->op->dense_fwd;
     uint64_t rows = d->x.rows, p = pieces_of(c->op), out = d->y.cols;
@@ -132,7 +132,7 @@ static vg_status check_dense_fwd(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_dense_bwd_data(const vg_checker *c)
+static vg_status check_dense_bwd_data(const checker *c)
 {
     const vg_dense_bwd_data *d = &c->op->dense_bwd_data;
     uint64_t rows = d->dy.rows, p = pieces_of(c->op), out = d->dy.cols;
@@ -149,7 +149,7 @@ static vg_status check_dense_bwd_data(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_dense_bwd_weights(const vg_checker *c)
+static vg_status check_dense_bwd_weights(const checker *c)
 {
     const vg_dense_bwd_weights *d = &c->op->dense_bwd_weights;
     EXPECT(d->dz.rows > 0, "dz");
@@ -160,7 +160,7 @@ static vg_status check_dense_bwd_weights(const vg_checker *c)
 }
 
 /* What both scans share: steps, weight_hh, y, reserve and the states before step 0. */
-static vg_status check_scan(const vg_checker *c, const vg_mat *y, const vg_mat *weight_hh,
+static vg_status check_scan(const checker *c, const vg_mat *y, const vg_mat *weight_hh,
                             const vg_mat *state0, const vg_mat *reserve)
 {
     const vg_op *op = c->op;
@@ -182,7 +182,7 @@ static vg_status check_scan(const vg_checker *c, const vg_mat *y, const vg_mat *
     return VG_OK;
 }
 
-static vg_status check_scan_fwd(const vg_checker *c)
+static vg_status check_scan_fwd(const checker *c)
 {
     const vg_scan_fwd *s = &c->op->scan_fwd;
     VG_TRY(check_scan(c, &s->y, &s->weight_hh, s->state0, &s->reserve));
@@ -191,7 +191,7 @@ static vg_status check_scan_fwd(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_scan_bwd(const vg_checker *c)
+static vg_status check_scan_bwd(const checker *c)
 {
     const vg_scan_bwd *s = &c->op->scan_bwd;
     VG_TRY(check_scan(c, &s->y, &s->weight_hh, s->state0, &s->reserve));
@@ -213,7 +213,7 @@ static vg_status check_scan_bwd(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_loss(const vg_checker *c)
+static vg_status check_loss(const checker *c)
 {
     const vg_loss_op *l = &c->op->loss;
     EXPECT(l->y.rows > 0, "y");
@@ -225,7 +225,7 @@ static vg_status check_loss(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_clip(const vg_checker *c)
+static vg_status check_clip(const checker *c)
 {
     const vg_clip *clip = &c->op->clip;
     if (clip->count == 0 || !clip->grads || !(clip->max_norm > 0))
@@ -243,7 +243,7 @@ static bool slots_fit(const vg_program *program, uint64_t first, uint64_t count)
     return first <= program->slot_count && count <= program->slot_count - first;
 }
 
-static vg_status check_rescale(const vg_checker *c)
+static vg_status check_rescale(const checker *c)
 {
     const vg_rescale *r = &c->op->rescale;
     EXPECT(r->in[0].rows > 0, "in_0");
@@ -260,7 +260,7 @@ static vg_status check_rescale(const vg_checker *c)
     return VG_OK;
 }
 
-static vg_status check_op(const vg_checker *c)
+static vg_status check_op(const checker *c)
 {
     const vg_op *op = c->op;
     if ((unsigned)op->kind >= VG_OP_COUNT)
@@ -306,7 +306,7 @@ static vg_status check_profile(const vg_program *program, const vg_profile *p)
 vg_status vg_program_check(const vg_program *program)
 {
     for (uint32_t i = 0; i < program->op_count; i++) {
-        vg_checker c = {program, &program->ops[i], i};
+        checker c = {program, &program->ops[i], i};
         VG_TRY(check_op(&c));
         if (i > 0 && program->ops[i].pass < program->ops[i - 1].pass)
             return fail(&c, "pass", "out of order");

@@ -84,13 +84,6 @@ static vg_status reader_next(reader *r, bool *got)
     return VG_OK;
 }
 
-static void header_of(vg_file file, vg_text *out)
-{
-    static void (*const headers[VG_FILE_COUNT])(vg_text *) = {
-        vg_csv_gradient_header, vg_csv_decay_header, vg_csv_result_header};
-    headers[file](out);
-}
-
 /* Opens a file and takes its header, which must be ours. A header that is torn is an empty file. */
 static vg_status reader_open(reader *r, const vg_folder *folder, vg_file file)
 {
@@ -99,7 +92,7 @@ static vg_status reader_open(reader *r, const vg_folder *folder, vg_file file)
         return VG_OK;
     VG_TRY(vg_folder_read(folder, r->name, &r->text));
     vg_text header = {0};
-    header_of(file, &header);
+    vg_file_header(file, &header);
     if (r->text.size > 0)
         vg_text_add(&r->copy, r->text.at, r->text.size);
     bool memory = !header.failed && !r->copy.failed;
@@ -272,7 +265,7 @@ static vg_status file_filter(const vg_folder *folder, vg_file file, filter *f)
     bool got = true, keep;
     vg_status status = reader_open(&r, folder, file);
     if (status == VG_OK)
-        header_of(file, &kept);
+        vg_file_header(file, &kept);
     while (status == VG_OK && (status = reader_next(&r, &got)) == VG_OK && got) {
         status = record_keep(f, file, r.fields, &keep);
         if (keep)

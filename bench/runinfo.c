@@ -1,6 +1,8 @@
 /* Ids and env.json. No path of the file system goes into it, and no name that was not asked for. */
 #include "runinfo.h"
 
+#include "hash.h"
+
 #include "build_info.h"
 
 #include <errno.h>
@@ -32,17 +34,11 @@ void vg_facts_free(vg_facts *facts)
     vg_strings_free(&facts->values);
 }
 
-/* FNV-1a (Fowler, Noll, Vo), with the end of each text. */
+/* With the end of each text. */
 static uint64_t hash_add(uint64_t hash, const char *text)
 {
-    for (const char *at = text ? text : "";; at++) {
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-        if (!*at)
-            return hash;
-    }
+    return vg_hash_byte(vg_hash_text(hash, text ? text : ""), 0);
 }
-
-static const uint64_t hash_start = 14695981039346656037u;
 
 static uint64_t hardware_hash(const vg_facts *machine)
 {
@@ -50,7 +46,7 @@ static uint64_t hardware_hash(const vg_facts *machine)
     static const char *const lasting[] = {"architecture", "cpu_model",    "cpu_family",
                                           "cpu_stepping", "logical_cpus", "memory_gib",
                                           "gpus",         "hypervisor"};
-    uint64_t hash = hash_start;
+    uint64_t hash = VG_HASH_START;
     for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++)
         hash = hash_add(hash, vg_facts_find(machine, lasting[i]));
     return hash;
@@ -62,7 +58,7 @@ static uint64_t build_hash(void)
     const char *const parts[] = {build->version,   build->commit,  build->dirty ? "dirty" : "",
                                  build->compiler,  build->flags,   build->hwloc,
                                  build->benchmark, build->jansson, build->parts};
-    uint64_t hash = hash_start;
+    uint64_t hash = VG_HASH_START;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         hash = hash_add(hash, parts[i]);
     return hash;
@@ -150,7 +146,7 @@ static void host_name(const vg_options *options, char out[72])
         return;
     }
     gethostname(name, sizeof name - 1);
-    snprintf(out, 72, "%016" PRIx64, hash_add(hash_add(hash_start, "vgbench host"), name));
+    snprintf(out, 72, "%016" PRIx64, hash_add(hash_add(VG_HASH_START, "vgbench host"), name));
 }
 
 vg_status vg_runinfo_json(const vg_options *options, const vg_report_run *ids,
