@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Counts the tests in CTest's JUnit files: a cmocka program counts for each test that it ran.
 
-Prints "N passed, N failed, N skipped"; exit 1 if any failed or none ran.
+Prints "N passed, N failed, N skipped"; exit 1 if any failed or none ran. A file that is no JUnit file, cut
+off with the CTest that wrote it, is a failure.
 """
 import re
 import sys
@@ -19,7 +20,13 @@ def count(text, pattern):
 def main(paths):
     passed = failed = skipped = 0
     for path in paths:
-        for case in ElementTree.parse(path).getroot().iter("testcase"):
+        try:
+            root = ElementTree.parse(path).getroot()
+        except ElementTree.ParseError as error:
+            print(f"failed: {path}: {error}")
+            failed += 1
+            continue
+        for case in root.iter("testcase"):
             text = case.findtext("system-out") or ""
             ok, bad, left = (count(text, p) for p in (RAN, FAILED, SKIPPED))
             status = case.get("status")

@@ -55,12 +55,13 @@ need_browser() {
     (need_packages chromium chromium-driver) || say "No browser: the tests of the report's page in one are skipped"
 }
 
-# The release of NVIDIA's driver here (580), 0 where there is none.
+# The release of NVIDIA's driver here (580), 0 where there is none. grep reads all: with -q it ends at what it
+# finds, ldconfig at the closed pipe, and pipefail makes that a no.
 driver_release() {
     local release=''
     if [ -r /proc/driver/nvidia/version ]; then
         release=$(sed -n 's/^NVRM version:.* \([0-9]\{3,\}\)\.[0-9.]* .*/\1/p' /proc/driver/nvidia/version)
-    elif [ -e /dev/nvidiactl ] || ldconfig -p 2>/dev/null | grep -q 'libcuda[.]so[.]1 '; then
+    elif [ -e /dev/nvidiactl ] || ldconfig -p 2>/dev/null | grep 'libcuda[.]so[.]1 ' >/dev/null; then
         release=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed -n '1s/^\([0-9]*\)[.].*/\1/p')
     fi
     echo "${release:-0}"
