@@ -105,6 +105,40 @@ class Count(Shell):
         self.assertEqual(self.count(text), (1, "3 passed, 1 failed, 0 skipped"))
 
 
+class Fleet(Shell):
+    def setUp(self):
+        super().setUp()
+        self.program("bin/bench", "#!/bin/sh\nexit 0")
+        self.program("bin/sbatch", '#!/bin/sh\necho "$*" >>jobs; echo 7')
+        self.program("bin/scontrol", '#!/bin/sh\necho "$*" >>jobs')
+        shutil.copytree(SCRIPTS, self.top / "scripts", ignore=shutil.ignore_patterns("report_page", "__pycache__"))
+        self.program("bin/python3", "#!/bin/sh\nexit 0")
+
+    def fleet(self, states):
+        lines = "".join(f"echo '{node} {state}'\n" for node, state in states.items())
+        self.program("bin/sinfo", f'#!/bin/sh\ncase $* in *"%N %t"*) {lines} ;; *) exit 1 ;; esac')
+        return self.call("scripts/fleet.sbatch", "--partition=all", "--out=out", BENCH=f"{self.bin}/bench")
+
+    def test_nodes_that_are_down_are_left_out(self):
+        done = self.fleet({"a": "idle", "b": "mix", "c": "alloc", "d": "comp", "e": "idle~", "f": "down", "g": "drain",
+                           "h": "drng", "i": "idle*", "j": "down*", "k": "maint"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("measures on 5 nodes (a b c d e)", done.stdout)
+        self.assertEqual([line.split()[0] for line in done.stderr.splitlines()], ["f", "g", "h", "i", "j", "k"])
+        self.assertIn("--array=0-4 ", (self.top / "jobs").read_text())
+
+    def test_no_node_can_be_used(self):
+        for states in ({}, {"a": "drain"}):
+            self.assertEqual(self.fleet(states).returncode, 3)
+        self.assertFalse((self.top / "jobs").exists())
+
+    def test_a_merge_that_fails_leaves_nothing(self):
+        (self.top / "out").mkdir()
+        done = self.call("scripts/fleet.sbatch", FLEET_PART="merge", FLEET_OUT=str(self.top / "out"),
+                         FLEET_PYTHON="false", FLEET_SCRIPTS=str(SCRIPTS))
+        self.assertEqual((done.returncode, list((self.top / "out").iterdir())), (1, []))
+
+
 class Driver(Shell):
     def test_a_long_list_of_libraries(self):
         """The one that is looked for comes first: what writes the list is not stopped by that."""
