@@ -92,8 +92,20 @@ def compile_mutant(tree, mutant, folder):
     return objects, ""
 
 
+def ended(program, settings):
+    """What a test says and how it ends, within the limit; None where it does not."""
+    environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1", ASAN_OPTIONS="detect_leaks=0",
+                       CMOCKA_TEST_ABORT="1", VG_EMULATION=settings.replace(";", ","))
+    try:
+        return subprocess.run([str(program)], capture_output=True, text=True, errors="replace",
+                              timeout=TIMEOUT_S, env=environment)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def caught_by(tree, mutant, objects, folder):
-    """The first test that fails with the mutant, and how it says so; or None."""
+    """The first test that fails with the mutant, and how it says so; or None. One that does not end has
+    failed where without the mutant it does."""
     for named in mutant["tests"]:
         test, _, settings = named.partition("@")
         program = folder / test
@@ -102,12 +114,10 @@ def caught_by(tree, mutant, objects, folder):
         first = arguments.index("cuda/libvg_cuda.a")
         arguments[first:first] = ["-Wl,--strip-debug", *map(str, objects)]
         subprocess.run(arguments, cwd=tree, check=True, capture_output=True)
-        environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1", ASAN_OPTIONS="detect_leaks=0",
-                           CMOCKA_TEST_ABORT="1", VG_EMULATION=settings.replace(";", ","))
-        try:
-            done = subprocess.run([str(program)], capture_output=True, text=True, errors="replace",
-                                  timeout=TIMEOUT_S, env=environment)
-        except subprocess.TimeoutExpired:
+        done = ended(program, settings)
+        if done is None and ended(tree / "tests" / test, settings) is None:
+            raise TimeoutError(f"{test} takes more than {TIMEOUT_S} s here without the mutant too")
+        if done is None:
             return test, f"no end within {TIMEOUT_S} s"
         if done.returncode not in (0, 77):
             lines = (done.stdout + done.stderr).splitlines()
@@ -130,7 +140,11 @@ def main(arguments):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             objects, reason = compile_mutant(tree, mutant, folder)
-            caught = caught_by(tree, mutant, objects, folder) if objects else None
+            caught = None
+            try:
+                caught = caught_by(tree, mutant, objects, folder) if objects else None
+            except TimeoutError as error:
+                reason = str(error)
         if caught:
             print(f"[       OK ] {mutant['name']}: {caught[0]}: {caught[1]}", flush=True)
         else:
