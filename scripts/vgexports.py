@@ -24,9 +24,9 @@ def google_benchmark(side):
                          "repetitions": len(taken.seconds), "repetition_index": index,
                          "threads": key[3] or 1, "iterations": 1, "real_time": seconds * 1e9,
                          "cpu_time": seconds * 1e9, "time_unit": "ns", "items_per_second": items})
-    machine = side.facts.get("machine", {})
+    processors = side.facts.get("machine", {}).get("logical_cpus", "")
     context = {"date": side.time_utc, "host_name": side.facts.get("host", ""), "executable": "bench",
-               "num_cpus": int(machine.get("logical_cpus", 0)), "mhz_per_cpu": 0,
+               "num_cpus": int(processors) if processors.isdecimal() else 0, "mhz_per_cpu": 0,
                "cpu_scaling_enabled": False, "caches": [], "load_avg": [],
                "library_build_type": "release", "hardware_id": side.hardware_id, "commit": side.commit}
     return json.dumps({"context": context, "benchmarks": runs}, indent=2) + "\n"
