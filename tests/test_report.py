@@ -156,6 +156,24 @@ class Page(Folder):
             row["case"] = "nothing"
         self.call(changed(OTHER, self.folder / "nameless", nameless, ("decay.csv",)))
 
+    def test_a_baseline_without_times(self):
+        def untimed(name, row):
+            row.update(time_s="") if name == "results.csv" else None
+        alone = changed(OTHER, self.folder / "gradients", untimed)
+        told = [one["text"] for one in data_of(self.call(alone, "--baseline", alone))["summary"]]
+        self.assertIn("no regression: Gradient norms: 2 of 2 curves within tolerance.", told)
+
+    def test_runs_of_one_folder_are_named_by_their_machines(self):
+        def other(_, row):
+            row["run_id"] = "second"
+        merged = changed(OTHER, self.folder / "merged", lambda *_: None)
+        for name in ("results.csv", "gradients.csv", "decay.csv"):
+            more = (changed(OTHER, self.folder / name, other) / name).read_text().partition("\n")[2]
+            with open(merged / name, "a", encoding="utf-8") as file:
+                file.write(more)
+        names = [run["name"] for run in data_of(self.call(merged))["runs"]]
+        self.assertEqual(names, ["merged, Another processor", "merged"])
+
     def test_medians(self):
         def times(name, row):
             if name == "results.csv" and row["pass"] == "train":

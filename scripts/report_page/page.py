@@ -41,11 +41,12 @@ def read(folders):
         source = vgresults.read(folder, also=NEEDED)
         if source.results.empty:
             raise Unusable(f"{folder}: no rows in results.csv")
+        together = source.results.run_id.nunique() > 1  # merged: the folder is no name of one of them
         for run_id, rows in source.results.groupby("run_id", sort=False):
             if run_id in seen:
                 continue
             seen.add(run_id)
-            runs.append(about(run_id, rows, source.env.get(run_id, {})))
+            runs.append(about(run_id, rows, source.env.get(run_id, {}), together))
             only = source.only([run_id])
             for name, parts in frames.items():
                 rows = getattr(only, name)
@@ -61,11 +62,13 @@ def read(folders):
     return frames, runs
 
 
-def about(run_id, rows, environment):
+def about(run_id, rows, environment, together):
     path = pathlib.Path(rows.path.iloc[0]).resolve()
     lines = {key: value for key, value in tables.flat(environment)}
     short = [[name, lines[key]] for name in FACTS for key in lines if key.split(" · ")[-1] == name.lower()]
-    return {"name": path.parent.name, "run_id": run_id, "time": rows.time_utc.iloc[0],
+    machine = next((lines[key] for key in lines if key.split(" · ")[-1] == "cpu model"), "")
+    return {"name": f"{path.parent.name}, {machine}" if together and machine else path.parent.name,
+            "run_id": run_id, "time": rows.time_utc.iloc[0],
             "commit": str(lines.get("build · commit", ""))[:7],
             "hardware_id": rows.hardware_id.iloc[0], "build_id": rows.build_id.iloc[0], "facts": short[:len(FACTS)],
             "environment": [[key, str(value)] for key, value in lines.items()], "roofs": tables.roofs(environment)}
@@ -108,8 +111,8 @@ def content(folders, base=None):
     comparisons = [baseline.compared(base, folder) for folder in folders] if base else []
     frame, heads = curves.curves(tables.first_run(frames["gradients"]))
     limits = {name: [exponent * numpy.log10(2) for exponent in pair] for name, pair in LIMITS.items()}
-    data = {"runs": runs, "summary": [*baseline.sentences(comparisons), *summary.summary(rows, decay, known)], "cases": payload.columns(known),
-            "rows": payload.columns(rows, case=known.case),
+    first = [*baseline.sentences(comparisons), *summary.summary(rows, decay, known)]
+    data = {"runs": runs, "summary": first, "cases": payload.columns(known), "rows": payload.columns(rows, case=known.case),
             "decay": payload.columns(decay, case=known.case), "curves": payload.columns(heads, case=known.case),
             "limits": limits, "notes": [], "comparisons": comparisons}
     return data, frame, heads, subject(runs, frames)
@@ -144,7 +147,8 @@ def build(folders, base=None):
         kept = heads.index[:room // curves.FEWEST]
         data["notes"].append(f"The curves of {len(kept):,} of {len(heads):,} gradients are here, the first ones: "
                              "all would not fit on a page. Fewer folders show the others.")
-        frame, most = frame[frame.curve.isin(kept)], curves.FEWEST
+        frame, heads, most = frame[frame.curve.isin(kept)], heads.loc[kept], curves.FEWEST
+        data["curves"] = payload.head(data["curves"], len(kept))
     text = fill({**data, "points": points(frame, heads, most)}, about_it)
     if len(text.encode()) > MOST_BYTES:
         raise Unusable(f"the page would have {len(text.encode()) / 1e6:.1f} MB: give fewer folders")

@@ -42,6 +42,12 @@ def columns(frame, **known):
             else column(frame[name]) for name in frame}
 
 
+def head(table, count):
+    """The first rows of what columns() made."""
+    return {name: value[:count] if isinstance(value, list) else {**value, "count": count} if "all" in value
+            else {**value, "at": value["at"][:count]} for name, value in table.items()}
+
+
 def dump(value):
     """JSON that may stand in a <script>: no `<`, `>`, `&`, nor a line end that JavaScript knows."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
