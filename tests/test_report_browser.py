@@ -36,6 +36,12 @@ def slower(name, row):
         row["time_s"] = repr(2 * float(row["time_s"]))
 
 
+def gpu(name, row):
+    row.update(run_id="gpu", device="cuda:0")
+    if name == "results.csv":
+        row.update(hardware_id="gpu", threads="1")
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -44,7 +50,8 @@ class Page(unittest.TestCase):
         folders = [*run(PROGRAM, cls.folder), changed(OTHER, cls.folder / "slower", slower)]
 
         cls.pages = {}
-        for name, arguments in (("all", [*folders, "--baseline", OTHER]), ("hostile", [hostile(cls.folder / "hostile")])):
+        for name, arguments in (("all", [*folders, "--baseline", OTHER]), ("hostile", [hostile(cls.folder / "hostile")]),
+                                ("gpu", [OTHER, changed(OTHER, cls.folder / "gpu", gpu)])):
             cls.pages[name] = cls.folder / f"{name}.html"
             if report.main([*map(str, arguments), "-o", str(cls.pages[name])]):
                 raise AssertionError(f"no page of {arguments}")
@@ -153,6 +160,45 @@ class Page(unittest.TestCase):
         self.settle(at)
         self.assertEqual((self.find("#count").text, len(self.all(".chart"))), (count, charts))
         self.silent()
+
+    def test_enter_in_the_search_keeps_the_page(self):
+        self.open()
+        self.js("window.here = 1")
+        at = self.round()
+        self.find("#search").send_keys("lstm t300", Keys.ENTER)
+        self.settle(at)
+        self.assertEqual(self.js("window.here"), 1)
+        self.assertTrue(all(name.startswith("lstm/") for name in self.column("case")))
+
+    def test_a_choice_keeps_the_focus(self):
+        self.open("gpu")
+        for section, label in (("#depth", "Device"), ("#speed", "Show"), ("#speed", "Pass"), ("#devices", "Reference")):
+            self.js("""((section, label) => {
+                const select = [...document.querySelectorAll(`${section} .bar label`)].find(l => l.textContent.startsWith(label)).querySelector('select');
+                select.focus();
+                select.selectedIndex = 1;
+                select.dispatchEvent(new Event('change')); })(...arguments)""", section, label)
+            self.assertEqual(self.js("document.activeElement.closest('label')?.firstChild.textContent"), label)
+
+    def test_a_pass_is_that_of_every_chart_of_speed(self):
+        self.open("gpu")
+        self.js("""(select => { select.value = 'fwd'; select.dispatchEvent(new Event('change')); })(
+            document.querySelectorAll('#speed .bar select')[1])""")
+        for section in ("#devices", "#roofline"):
+            self.assertIn("a fwd pass", self.find(f"{section} p").text)
+        order = self.js("[...document.querySelectorAll('section.part')].map(s => s.id)")
+        self.assertLess(order.index("speed"), order.index("devices"))
+
+    def test_a_processor_beside_a_gpu(self):
+        """A GPU has one thread, the processor several: their rows of a case stand beside each other."""
+        self.open("gpu")
+        self.assertIn("cuda:0", self.find("#devices").text)
+        self.assertIn("cpu.avx2", self.find("#devices").text)
+
+    def test_one_case_each_is_drawn_too(self):
+        self.open("gpu")
+        self.assertEqual(len(self.all("#speed .chart svg")), len(self.all("#speed .chart")))
+        self.assertIn("cuda:0", self.find("#speed").text)
 
     def test_choices(self):
         self.open()

@@ -38,7 +38,6 @@ const POWER_LABEL = "datum.value === 0 ? '1' : '10' + " +
 
 let queue = Promise.resolve();  // figures are drawn one after the other, so that the page answers meanwhile
 let round = 0;
-let drawn = 0;  // figures of the present round that are done
 
 /* The tooltip of the nearest point: the datum of a Voronoi cell is the point's mark, whose datum is the row.
  */
@@ -70,8 +69,6 @@ function draw(element, spec) {
       element.textContent = "This chart could not be drawn.";
       console.error(error);
     }
-    drawn += 1;
-    document.body.dataset.drawn = drawn;
   });
 }
 
@@ -167,13 +164,29 @@ function colourOf(present, extra = {}, all = present) {
   };
 }
 
-/* A plain section of the page; null where `rows` has nothing for it. */
+/* Draws anew what holds the focus; it comes back to the control of the same name. */
+function redraw(element, draw) {
+  const name = element.contains(document.activeElement) &&
+      document.activeElement.closest("label")?.firstChild.textContent;
+  draw();
+  if (name)
+    [...element.querySelectorAll("label")]
+        .find(label => label.firstChild.textContent === name)
+        ?.querySelector("select")
+        .focus();
+}
+
+/* A section of the page, in the place of the one with this id if there is one; the element for its figures. */
 function part(id, title, text, className = "grid") {
   const grid = make("div", {class: className});
   const element =
       make("section", {class: "part", id, "aria-labelledby": `${id}-title`},
            make("h2", {id: `${id}-title`}, title), make("p", {class: "soft"}, ...[text].flat()), grid);
-  document.getElementById("sections").append(element);
+  const old = document.getElementById(id);
+  if (old)
+    old.replaceWith(element);
+  else
+    document.getElementById("sections").append(element);
   return grid;
 }
 

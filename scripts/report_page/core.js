@@ -29,6 +29,7 @@ const CURVES = rowsOf(DATA.curves, known).map((head, i) => ({
                                                 to: DATA.points.start[i + 1]
                                               }));
 const PASSES = ["train", "fwd", "bwd", "bwd_data", "bwd_weights"].filter(pass => `${pass}_time` in DATA.rows);
+const SETTINGS_COLUMNS = ["threads", "bind", "denormals"];
 const CHECKING = new Set(["ref", "null"]);  // devices that compute for checking, not for speed
 
 const DEVICES = unique(ROWS.map(row => row.device)).sort(), KINDS = unique(ROWS.map(row => row.kind)).sort();

@@ -12,7 +12,6 @@ const TENSOR = {
   dweight_hh: "∂L/∂W_hh"
 };
 const VERDICTS = ["stable", "vanishing", "exploding", "dead", "overflow"];
-const alongTime = one => one.model !== "stack" || one.direction === "time";
 
 function lineKey() {
   const sample = (inner, word) => {
@@ -83,7 +82,10 @@ function curveSpec(curves, label, direction, extra = {}) {
     scale: {zero: false, domain, nice: false},
     axis: {labelExpr: POWER_LABEL, tickMinStep: 1, tickCount: 6}
   });
+  // A network has one colour on the page, where none has two curves here.
+  const kinds = unique(curves.map(curve => curve.kind)), own = kinds.length === series.length;
   const color = colourOf(series, extra.legend);
+  if (own) color.scale.range = curves.map(curve => COLOURS[KINDS.indexOf(curve.kind) % COLOURS.length]);
   const hint = tooltip([
     ["case", "case"], ["x", direction === "depth" ? "layers back" : "steps back"],
     ["exactText", "exact norm"], ["heldText", "as held"], ["predictedText", "predicted"],
@@ -227,7 +229,7 @@ function curveSection(direction, keep) {
     const {out, device, devices} = chosen(all.filter(curve => curve.tensor === tensor), direction, settings);
     const set = key => value => {
       settings[key] = value;
-      show();
+      redraw(bar, show);
     };
     bar.replaceChildren(
         ...[choice("Gradient", tensors.map(t => [t, TENSOR[t]]), tensor, set("tensor")),

@@ -5,7 +5,6 @@ const FILTERS = [
 ];
 const off = new Map(FILTERS.map(([key]) => [key, new Set()]));  // what is unticked
 let search = "";
-const ALL = ROWS.concat(CURVES, DECAY);
 
 const keep = row => FILTERS.every(([key]) => row[key] === undefined || !off.get(key).has(row[key])) &&
     (!search || search.toLowerCase().split(/\s+/).every(word => row.case.toLowerCase().includes(word)));
@@ -64,7 +63,6 @@ function later() {
 
 function show() {
   round += 1;
-  drawn = 0;
   const sections = document.getElementById("sections");
   sections.replaceChildren();
   const shown = ROWS.filter(keep);
@@ -119,4 +117,5 @@ new ResizeObserver(
         "--bar", getComputedStyle(bar).position === "sticky" ? `${bar.offsetHeight}px` : "0px"))
     .observe(bar);
 buildFilters();
+document.getElementById("filters").addEventListener("submit", event => event.preventDefault());
 show();

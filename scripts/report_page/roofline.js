@@ -32,7 +32,10 @@ function roofSection(keep) {
                                  unique(rows.map(r => r.threads)).length > 1 ?
                                      `, ${row.threads === 1 ? "1 thread" : `${row.threads} threads`}` :
                                                               ""                         }`)];
-  if (!groups.length) return;
+  if (!groups.length) {
+    document.getElementById("roofline")?.remove();
+    return;
+  }
   groups.sort(([, a], [, b]) => b.length - a.length);
   const grid = part(
       "roofline", "Roofline",

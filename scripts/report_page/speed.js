@@ -22,6 +22,7 @@ const METRICS = {
   },
 };
 const MOST_POINTS = 500;  // of a panel
+const MOST_LINES = 40;
 const AXES = {
   depth: "depth",
   seq_len: "sequence length",
@@ -37,17 +38,41 @@ const SPEED = {
 const timed = (keep, pass) => ROWS.filter(row => row.status === "ok" && finite(row[`${pass}_time`]) &&
                                               keep(row) && row.plain_device !== "null");
 
+/* Settings that a device was measured with in more than one way: one that it has a single way of (a GPU's
+ * number of threads) is none to tell its rows apart by, nor from those of other devices. */
+const VARIES = new Map([...groupBy(ROWS.filter(row => row.status === "ok"), row => row.device)].map(
+    ([device, rows]) =>
+        [device, SETTINGS_COLUMNS.filter(key => unique(rows.map(row => row[key])).length > 1)]));
+const settingOf = (row, but = "") =>
+    VARIES.get(row.device).filter(key => key !== but).map(key => `${key} ${row[key]}`).join(" ");
+
 /* Rows that differ in nothing but `axis` and where they ran. */
-const restOf = (row, axis) =>
-    PARTS.filter(([key]) => key !== axis && key !== "device" && !(key === "input" && axis === "width"))
+const restOf = (row, axis, setting = settingOf(row)) =>
+    PARTS.filter(([key]) => key !== axis && key !== "device" && !SETTINGS_COLUMNS.includes(key) &&
+                     !(key === "input" && axis === "width"))
         .map(([key, write]) => row[key] === null || row[key] === undefined ? "" : write(row[key]))
+        .concat(setting)
         .join(" ");
+
+/* Groups of rows of one case on several devices: alike in the settings that both have several of, each
+ * device with its best where the other has but one. */
+function besideEachOther(rows, pass) {
+  const out = [];
+  for (const mine of groupBy(rows, row => row.case).values()) {
+    const several = mine.filter(row => settingOf(row)), single = mine.filter(row => !settingOf(row));
+    const groups = [...groupBy(several, settingOf).values()];
+    const best = [...groupBy(several, row => row.device).values()].map(
+        same => same.reduce((a, b) => b[`${pass}_time`] < a[`${pass}_time`] ? b : a));
+    out.push(...groups, ...(single.length ? [single.concat(best)] : []));
+  }
+  return out.filter(group => unique(group.map(row => row.device)).length > 1);
+}
 
 function speedSection(keep) {
   const usable = timed(keep, SPEED.pass).filter(row => !CHECKING.has(row.plain_device));
   const axes = Object.keys(AXES).filter(axis => [...groupBy(usable, row => restOf(row, axis)).values()].some(
                                             group => unique(group.map(row => row[axis])).length > 1));
-  if (!axes.length) return;
+  if (!usable.length) return;
   const holder = part("speed", "Throughput",
                       "The median of all repetitions; bars span the fastest and the slowest.", "");
   const bar = make("div", {class: "bar"});
@@ -55,7 +80,10 @@ function speedSection(keep) {
   const show = () => {
     const set = key => value => {
       SPEED[key] = value;
-      show();
+      redraw(bar, show);
+      if (key !== "pass") return;
+      deviceSection(keep);
+      roofSection(keep);
     };
     bar.replaceChildren(
         ...[choice("Show", Object.entries(METRICS).map(([key, metric]) => [key, metric.title]), SPEED.metric,
@@ -64,6 +92,7 @@ function speedSection(keep) {
             .filter(Boolean));
     holder.replaceChildren();
     const rows = timed(keep, SPEED.pass).filter(row => !CHECKING.has(row.plain_device));
+    if (!axes.length && rows.length) caseFigure(holder, rows);
     for (const axis of axes) {
       const swept = sweeps(rows, axis).flat();
       const panels = [...groupBy(swept, row => row.kind)];
@@ -79,6 +108,73 @@ function speedSection(keep) {
   show();
 }
 
+/* Where nothing is swept: a line for each case. */
+function caseFigure(holder, rows) {
+  const metric = METRICS[SPEED.metric], pass = SPEED.pass;
+  const word = labels(rows, ["kind"], ["device"]);
+  const shown = rows.slice(0, MOST_LINES);
+  const values = shown.map(row => {
+    const [low, high] = metric.span(row, pass), y = metric.of(row, pass);
+    return {
+      name: word(row),
+      series: row.device,
+      case: row.case,
+      x: y,
+      low,
+      high,
+      value: text(y),
+      range: `${text(low)} to ${text(high)}`,
+      ms: milliseconds(row[`${pass}_time`]),
+      repeat: command(row)
+    };
+  });
+  const devices = unique(values.map(value => value.series)).sort();
+  const names = unique(values.map(value => value.name));
+  const x = field => ({field, type: "quantitative", title: metric.title, axis: {tickCount: narrow() ? 4 : 8}});
+  const grid = make("div", {class: "grid one"});
+  holder.append(grid);
+  figure(grid, {
+    title: `Each case, ${pass}`,
+    caption: (devices.length === 1 ? `On ${devices[0]}. ` : "") +
+        (shown.length < rows.length ? `${shown.length} of ${rows.length.toLocaleString("en")} rows.` : ""),
+    columns: [
+      {key: "case", title: "case", kind: "case"}, {key: "series", title: "device"},
+      {key: "x", title: metric.title, kind: "number"}, {key: "ms", title: `ms (${pass})`, kind: "number"}
+    ],
+    rows: values,
+    spec: {
+      height: 30 + names.length * Math.max(narrow() ? 38 : 30, 16 * devices.length),
+      data: {values},
+      encoding: {
+        y: {field: "name", type: "nominal", sort: names, title: null, axis: nameAxis()},
+        yOffset: {field: "series", type: "nominal", sort: devices},
+        color: colourOf(devices, {symbolType: "circle"}, DEVICES)
+      },
+      layer: [
+        {
+          mark: {type: "bar", height: {band: .6}, opacity: .3, tooltip: null},
+          encoding: {x: x("x")}
+        },
+        {mark: {type: "rule", strokeWidth: 1.5, tooltip: null}, encoding: {x: x("low"), x2: {field: "high"}}},
+        {
+          mark: {type: "point", filled: true, size: 60, opacity: 1},
+          encoding: {
+            x: x("x"),
+            tooltip: tooltip([
+              ["case", "case"], ["series", "device"], ["value", metric.title],
+              ["range", "slowest to fastest"], ["ms", `ms (${pass})`], ["repeat", "repeat with"]
+            ])
+          }
+        },
+        {
+          mark: {type: "text", align: "left", dx: 8, fontSize: 11, tooltip: null},
+          encoding: {x: x("high"), text: {field: "value"}, color: null}
+        }
+      ]
+    }
+  });
+}
+
 /* Rows of each sweep over an axis: of 3 values, or of 2 where none has more. */
 function sweeps(rows, axis) {
   const groups = [...groupBy(rows, row => `${row.device} ${restOf(row, axis)}`).values()].map(
@@ -91,10 +187,13 @@ function axisFigure(grid, kind, axis, rows) {
   const metric = METRICS[SPEED.metric], pass = SPEED.pass;
   const word = labels(rows, [], ["kind", axis, "device", ...(axis === "width" ? ["input"] : [])]);
   const work = group => Math.max(...group.map(row => row[`${pass}_flop`]));
-  const rests = [...groupBy(rows, row => restOf(row, axis))].sort(([, a], [, b]) => work(b) - work(a));
-  const threads = Math.max(...rows.map(row => row.threads)),
-        onAll = rests.filter(([, group]) => group[0].threads === threads);
-  const alike = onAll.length > 1 ? onAll : rests;
+  const threads = new Map([...groupBy(rows, row => row.device)].map(
+      ([device, mine]) => [device, Math.max(...mine.map(row => row.threads))]));
+  const onAll = row => row.threads === threads.get(row.device);
+  const sorted = groups => [...groups].sort(([, a], [, b]) => work(b) - work(a));
+  const full = sorted(groupBy(rows.filter(onAll), row => restOf(row, axis, settingOf(row, "threads"))));
+  const fewer = sorted(groupBy(rows.filter(row => !onAll(row)), row => restOf(row, axis)));
+  const rests = full.concat(fewer), alike = full.length > 1 ? full : rests;
   const ends = unique([alike[0], alike[alike.length - 1]]);  // the sweeps of most and of least work
   const name = ([, group]) => word(group[0]) === group[0].case ? "" : word(group[0]);
   const values = ends.flatMap(([rest, group], place) =>
@@ -178,10 +277,11 @@ function referenceOf(names, shared, pass) {
 function deviceSection(keep) {
   const pass = SPEED.pass;
   const rows = timed(keep, pass).filter(row => !CHECKING.has(row.plain_device));
-  const key = row => [row.case, row.threads, row.bind, row.denormals].join(" ");
-  const shared =
-      [...groupBy(rows, key).values()].filter(group => unique(group.map(row => row.device)).length > 1);
-  if (!shared.length) return;
+  const shared = besideEachOther(rows, pass);
+  if (!shared.length) {
+    document.getElementById("devices")?.remove();
+    return;
+  }
   const grid =
       part("devices", "Devices side by side",
            `How many times faster than the reference a ${
@@ -196,7 +296,7 @@ function deviceSection(keep) {
     const reference = names.includes(SPEED.reference) ? SPEED.reference : first;
     bar.replaceChildren(choice("Reference", names.map(name => [name, name]), reference, value => {
       SPEED.reference = value;
-      show();
+      redraw(bar, show);
     }));
     grid.replaceChildren();
     const values = shared.flatMap(group => {
@@ -226,6 +326,7 @@ function deviceSection(keep) {
         label: `${ratio.toFixed(2)} ×`
       };
     });
+    const ratios = values.map(value => value.ratio).concat(1), span = Math.max(...ratios) / Math.min(...ratios);
     const y = {field: "kind", type: "nominal", title: null, axis: nameAxis()};
     const offset = {field: "series", type: "nominal", sort: others};
     const x = field => ({
@@ -236,7 +337,8 @@ function deviceSection(keep) {
       axis: {
         format: "~g",
         tickCount: 6,
-        values: [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+        values: span < 6 ? [.2, .3, .4, .5, .6, .8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5] :
+                           [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
       }
     });
     figure(grid, {

@@ -1,6 +1,5 @@
 /* Tables that sort by their headers, and the sections that are tables. */
 const PAGE_ROWS = 50;
-const SETTINGS_COLUMNS = ["threads", "bind", "denormals"];
 /* What tells rows of one case and device apart, where it varies. */
 const settingColumns = rows =>
     SETTINGS_COLUMNS.filter(key => unique(rows.map(row => row[key])).length > 1)
@@ -27,7 +26,8 @@ const CELL = {
       title: command(row),
       "aria-label": `Copy the command that repeats ${row.case} on ${row.device}`,
       onclick: async () => {
-        button.textContent = await copy(command(row)) ? "Copied" : "Press Ctrl-C";
+        if (!await copy(command(row))) return;
+        button.textContent = "Copied";
         setTimeout(() => {
           button.textContent = "Copy";
         }, 1500);
@@ -40,14 +40,15 @@ const CELL = {
 
 const cellClass = column => ["number", "case", "name", "repeat"].includes(column.kind) ? column.kind : null;
 
-/* From disk the clipboard may be closed to a page: then the text is selected, to be copied by hand. */
+/* Whether the words are in the clipboard. From disk it may be closed to a page: then they are shown,
+ * selected, to be copied by hand. */
 async function copy(words) {
   try {
     await navigator.clipboard.writeText(words);
     return true;
   } catch {
     prompt("The command that repeats the case", words);
-    return true;
+    return false;
   }
 }
 
@@ -142,7 +143,16 @@ function caseSection(keep) {
       [
         {key: "case", title: "case", kind: "case"}, {key: "device", title: "device", kind: "name"},
         ...settingColumns(rows),
-        {key: "status", title: "status", kind: "status"},
+        ...(rows.some(row => row.status !== "ok") ? [{key: "status", title: "status", kind: "status"}] : []),
+        ...PASSES.map(pass => ({key: `${pass}_ms`, title: `${pass} ms`, kind: "number"})),
+        {key: "gflop", title: "GFLOP/s", kind: "number"},
+        {key: "items", title: "items/s", kind: "number", help: "samples of a stack, tokens of a sequence"},
+        {key: "share", title: "% peak", kind: "number", help: "of the measured FMA rate"}, {
+          key: "floor",
+          title: "% floor",
+          kind: "number",
+          help: "the least time that compute and cache bandwidth allow, over the time taken"
+        },
         {key: "verdict", title: "gradient", kind: "verdict"},
         {key: "left", title: "left at the far end", kind: "number", sort: "log10_ratio"}, {
           key: "rate",
@@ -155,15 +165,6 @@ function caseSection(keep) {
           title: "half-life",
           kind: "number",
           help: "layers or steps that halve (or double) the norm"
-        },
-        ...PASSES.map(pass => ({key: `${pass}_ms`, title: `${pass} ms`, kind: "number"})),
-        {key: "gflop", title: "GFLOP/s", kind: "number"},
-        {key: "items", title: "items/s", kind: "number", help: "samples of a stack, tokens of a sequence"},
-        {key: "share", title: "% peak", kind: "number", help: "of the measured FMA rate"}, {
-          key: "floor",
-          title: "% floor",
-          kind: "number",
-          help: "the least time that compute and cache bandwidth allow, over the time taken"
         },
         {key: "verified", title: "verified"},
         ...(rows.some(row => row.reason) ? [{key: "reason", title: "reason"}] : []),
