@@ -34,12 +34,19 @@ import signal
 import subprocess
 import sys
 
+import vgpackages
+
+if __name__ == "__main__":
+    vgpackages.need("numpy", "pandas", "scipy")  # before anything is measured
+
+from compare import percent
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 BUILD = "cmake --preset release && cmake --build build --target bench"
 # Options of bench that say how, not what, is measured: they stay where cases are given by name.
 HOW = {"device", "threads", "bind", "denormals", "device-option", "measure", "pass", "verify", "repetitions",
-       "min-time", "warmup", "timeout"}
+       "min-time", "warmup", "timeout", "gradient-rows", "host-name"}
 
 
 class Stop(Exception):
@@ -61,6 +68,17 @@ def git(*arguments, at=ROOT, code=3):
     return done.stdout.strip()
 
 
+def one_word_each(arguments):
+    """bench takes "--depth 64" too."""
+    out = []
+    for word in arguments:
+        if word.startswith("--") or not out or "=" in out[-1]:
+            out.append(word)
+        else:
+            out[-1] += f"={word}"
+    return out
+
+
 def parse(arguments):
     own, bench = arguments, []
     if "--" in arguments:
@@ -80,7 +98,12 @@ def parse(arguments):
     options = parser.parse_args(own)
     if not 0 <= options.processes <= 1000:
         parser.error(f"--processes={options.processes}: expected 0..1000")
-    options.bench, options.work = bench, options.work.resolve()
+    if options.floor is not None:
+        try:
+            percent(options.floor)
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"--floor: {error}")
+    options.bench, options.work = one_word_each(bench), options.work.resolve()
     return options
 
 
@@ -92,16 +115,20 @@ def preset_lines(name):
     raise Stop(f"--preset={name}: no such file, nor a preset of that name", 2)
 
 
-def bench_arguments(options, cases):
-    """The preset's lines, less those that the options of bench replace; with cases, those alone."""
+def bench_arguments(options, cases, of=None):
+    """The preset's lines, less those that the options of bench replace, and these; with cases in the place of
+    the preset's. `of`, arguments of a run: of them what says how its cases are measured."""
     def name(argument):
         return argument.removeprefix("--").partition("=")[0]
 
+    chosen = [f"--case={case}" for case in cases]
+    if of:
+        return [line for line in of if name(line) in HOW] + chosen
     replaced = {name(argument) for argument in options.bench}
     lines = [line for line in preset_lines(options.preset) if name(line) not in replaced]
     if cases:
-        lines = [line for line in lines if name(line) in HOW] + [f"--case={case}" for case in cases]
-    return [*lines, *options.bench]
+        lines = [line for line in lines if name(line) in HOW] + chosen
+    return lines + options.bench
 
 
 @dataclasses.dataclass
@@ -127,8 +154,14 @@ class Side:
         say(f"building {self.name} ({self.commit[:12]})")
         log = self.tree.with_name(f"{self.name}-build.log")
         with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, shell=True, cwd=self.tree, stdout=file, stderr=subprocess.STDOUT,
-                                  check=False)
+            # A group of its own: what a signal stops is stopped whole, before another run may build here.
+            with subprocess.Popen(command, shell=True, cwd=self.tree, stdout=file, stderr=subprocess.STDOUT,
+                                  start_new_session=True) as done:
+                try:
+                    done.wait()
+                finally:
+                    if done.returncode is None:
+                        os.killpg(done.pid, signal.SIGKILL)
         if done.returncode or not self.bench.is_file():
             raise Stop(f"{self.name} ({self.commit[:12]}) does not build: its log is {log}")
 
@@ -170,7 +203,8 @@ def compare(*arguments):
 
 def judge(sides, options, folder, floor):
     """Runs, compares, and runs what was flagged once more. The exit code."""
-    first = run_in_turn(sides, bench_arguments(options, options.case), folder / "first", options.processes)
+    wanted = bench_arguments(options, options.case)
+    first = run_in_turn(sides, wanted, folder / "first", options.processes)
     told, summary = folder / "comparison.json", folder / "summary.md"
     arguments = [f"--floor={floor}", f"--write=json:{told}", f"--write=markdown:{summary}"]
     code, text = compare(*first, *arguments)
@@ -180,7 +214,7 @@ def judge(sides, options, folder, floor):
         say(f"once more, to confirm: {', '.join(cases)}")
         key = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:8]  # of more processes others may be flagged
         again = folder / f"again-{options.processes}-{key}"
-        second = run_in_turn(sides, bench_arguments(options, cases), again, options.processes)
+        second = run_in_turn(sides, bench_arguments(options, cases, wanted), again, options.processes)
         code, text = compare(*first, "--confirm", *second, *arguments)
     print(text, end="")
     if into := os.environ.get("GITHUB_STEP_SUMMARY"):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import made_results  # noqa: F401 (ends the test where the packages are missing)
@@ -181,6 +182,31 @@ class Track(unittest.TestCase):
         (told,) = self.work.glob("runs/*/comparison.json")
         self.assertEqual([(row["case"], row["pass"]) for row in json.loads(told.read_text())["measurements"]],
                          [(OTHER, "fwd")])
+
+    def test_options_of_bench_that_make_the_cases(self):
+        """What was flagged runs again by its name, which says all that those options said."""
+        self.commit("head", 1.1)
+        sweep = ["--device=null", "--activation=tanh,relu", "--depth", "2", "--width=8", "--batch=2", "--pass=train"]
+        (self.repo / "how.txt").write_text("--repetitions=1\n--min-time=0\n--warmup=0\n")
+        self.track("base", "head", "--preset=how.txt", "--", *sweep, code=1)
+        self.assertEqual(self.verdicts(), {SLOW_CASE: "slower", OTHER: "same"})
+
+    def test_what_is_known_to_be_wrong_is_said_before_a_run(self):
+        self.assertIn("--floor", self.track("base", "--floor=much", code=2).stderr)
+        self.assertFalse(self.log.exists())
+
+    def test_a_build_that_is_stopped_stops_whole(self):
+        self.commit("head", build="(while :; do date >alive; sleep 0.1; done) & touch started; wait")
+        command = [sys.executable, "scripts/track.py", "head", "base", f"--work={self.work}", "--build=sh make.sh"]
+        with subprocess.Popen(command, cwd=self.repo, stderr=subprocess.PIPE, text=True) as process:
+            while not (self.work / "base" / "alive").exists():
+                time.sleep(0.05)
+            process.terminate()
+            process.stderr.read()
+        self.assertEqual(process.returncode, 143)
+        before = (self.work / "base" / "alive").stat().st_mtime_ns
+        time.sleep(0.5)
+        self.assertEqual((self.work / "base" / "alive").stat().st_mtime_ns, before)
 
     def history_of(self, where):
         self.commit("head")
