@@ -8,7 +8,7 @@ ARG RUN=debian:12
 FROM ${BUILD} AS build
 WORKDIR /src
 COPY . .
-RUN bash -c '. scripts/setup.sh && need_packages "${build_packages[@]}" dpkg-dev git' \
+RUN bash -c '. scripts/setup.sh && need_packages "${build_packages[@]}" dpkg-dev file git' \
     && cmake --preset release -DVG_TESTS=OFF && cmake --build build \
     && cpack --config build/CPackConfig.cmake -B /packages
 
