@@ -232,8 +232,23 @@ def _sometimes_failed(row, sides, others):
         row.verdict = "cannot tell"
 
 
+def _places(rows):
+    """Case, device and pass of rows."""
+    return set(rows[KEY[:3]].itertuples(index=False, name=None))
+
+
+def _failed_untimed(sides, known):
+    """What BASE ran without a time that counts, as a run of gradients alone does, and fails in NEW."""
+    base, new = (side.results.results for side in sides)
+    well = _places(base[base.status == "ok"]) - _places(_failures(base)) - {key[:3] for key in known}
+    for place, failures in _failures(new).groupby(KEY[:3], sort=False):
+        if place in well:
+            yield Measurement(_keys(failures).iloc[0], "missing", f"{_in_words(failures.iloc[0])} in {sides[1].name}",
+                              failed=True)
+
+
 def measurements(sides, effect, second=None):
-    """A Measurement for each key that either side has. second: the sides of the confirming run."""
+    """A Measurement for each key that either side has, or that NEW fails at. second: the sides of the confirming run."""
     base, new = (times(side) for side in sides)
     both = [key for key in base if key in new]
     findings = dict(zip(both, vgstats.find([(base[k].seconds, new[k].seconds) for k in both], effect)))
@@ -242,8 +257,7 @@ def measurements(sides, effect, second=None):
     cases = dict.fromkeys(key[0] for key in [*base, *new])  # a case's rows stand together
     order = {case: i for i, case in enumerate(cases)}
     known = dict.fromkeys([*base, *new])
-    failing = {place for side in sides
-               for place in _failures(side.results.results)[KEY[:3]].itertuples(index=False, name=None)}
+    failing = set.union(*(_places(_failures(side.results.results)) for side in sides))
     for key in sorted(known, key=lambda key: order[key[0]]):
         if key not in findings:
             rows.append(_one_sided(key, base.get(key), new.get(key), sides, known.keys() - {key}))
@@ -253,7 +267,7 @@ def measurements(sides, effect, second=None):
         if key[:3] in failing:
             _sometimes_failed(row, sides, known.keys() - {key})
         rows.append(row)
-    return rows
+    return [*rows, *_failed_untimed(sides, known)]
 
 
 def left_out(side):

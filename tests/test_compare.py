@@ -157,6 +157,17 @@ class Verdicts(Folders):
         self.assertEqual(self.only(some, whole), (0, "same", told.replace("NEW", "BASE")))
         self.assertEqual(self.only(some, some)[0], 0)
 
+    def test_what_is_not_timed_can_fail_too(self):
+        """Of a run of gradients alone, whose curve is then in BASE alone."""
+        ran = [{**made_results.ROW, "case": case, "pass": "", "time_s": "", "items_per_s": ""} for case in ("a", "b")]
+        failed = [ran[0], {**ran[1], "status": "crashed", "reason": "SIGSEGV"}]
+        points = [{**POINT, "case": case} for case in ("a", "b")]
+        for base, new, code, regressed in ((ran, failed, 1, ["b"]), (failed, ran, 0, []), (failed, failed, 0, [])):
+            got, told = self.verdicts(base, new, gradients={"base": points, "new": points[:1]})
+            self.assertEqual((got, [row["case"] for row in told["measurements"]]), (code, regressed))
+        for form in ("text", "markdown"):
+            self.assertIn("crashed: SIGSEGV in NEW", self.run_compare(*self.sides(ran, failed), f"--format={form}")[1])
+
     def test_a_failure_counts_where_it_was(self):
         both = list(rows(times())) + list(rows(times(), threads=1))
         code, told = self.verdicts(both, both + self.failing(15, 16, threads=1))
