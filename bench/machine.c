@@ -134,6 +134,9 @@ static vg_status memory_facts(vg_facts *out)
     if (!value_read("/proc/meminfo", "MemTotal", value, sizeof value))
         return VG_OK;
     uint64_t bytes = strtoull(value, NULL, 10) * 1024;
+    char pages[64];
+    if (value_read("/proc/meminfo", "HugePages_Total", pages, sizeof pages))
+        VG_TRY(vg_facts_add(out, "huge_pages", pages));
     snprintf(value, sizeof value, "%" PRIu64, bytes);
     VG_TRY(vg_facts_add(out, "memory_bytes", value));
     /* What the kernel keeps for itself changes with its version: rounded, for the id. */
@@ -189,10 +192,12 @@ static vg_status system_facts(vg_facts *out)
         {"governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"},
         {"frequency_driver", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"},
         {"no_turbo", "/sys/devices/system/cpu/intel_pstate/no_turbo"},
+        {"boost", "/sys/devices/system/cpu/cpufreq/boost"},
         {"smt", "/sys/devices/system/cpu/smt/control"},
         {"transparent_hugepage", "/sys/kernel/mm/transparent_hugepage/enabled"},
         {"machine_vendor", "/sys/class/dmi/id/sys_vendor"},
-        {"machine_product", "/sys/class/dmi/id/product_name"}};
+        {"machine_product", "/sys/class/dmi/id/product_name"},
+        {"hypervisor_type", "/sys/hypervisor/type"}};
     char value[512];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (line_read(rows[i][1], value, sizeof value))
