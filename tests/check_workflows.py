@@ -73,7 +73,10 @@ def main():
         for fault in unknown_names(workflow):
             print(f"{path.name}: {fault}")
             well.append(False)
-        # GitHub runs a step with -e and pipefail; what it sources is looked at by itself.
+        if workflow.get("defaults", {}).get("run", {}).get("shell") != "bash":
+            print(f"{path.name}: defaults.run.shell is not bash: without it a step has no pipefail")
+            well.append(False)
+        # What a step sources is looked at by itself.
         well += [ran(f"{path.name}: {where}",
                      ["shellcheck", "-s", "bash", "-S", "warning", "-e", "SC1091,SC2154", "-"], input=script)
                  for where, script in steps(workflow)]

@@ -15,6 +15,7 @@ PLANTED = [  # file, text, in its place, what is said
     ("gpu.yml", "exit 0; fi\n", "exit 0\n", "SC1046"),
     ("gpu.yml", "needs: measure\n", "needs: measurement\n", "needs measurement, which is no job"),
     ("gpu.yml", "vars.GPU_FLOOR", "variables.GPU_FLOOR", "variables.GPU_FLOOR stands for nothing"),
+    ("ci.yml", "shell: bash\n", "shell: sh\n", "ci.yml: defaults.run.shell is not bash"),
     ("ci.yml", "matrix.part", "matrix.prat", "matrix.prat stands for nothing"),
 ]
 
