@@ -49,6 +49,17 @@ static vg_status versions(vg_device *device, const emitter *e)
     return VG_OK;
 }
 
+/* "66,32,15,7": how many clusters of 2, 4, 8 and 16 blocks of a multiprocessor each run at once. */
+static void fact_clusters(const emitter *e, const vg_chip *chip)
+{
+    char text[64] = "";
+    size_t length = 0;
+    for (int i = 0; i < VG_CLUSTER_SIZES; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%u", i ? "," : "",
+                                   chip->clusters[i]);
+    e->emit(e->context, "gpu.clusters", text);
+}
+
 vg_status vg_cuda_facts(vg_device *device, vg_fact_fn *emit, void *context)
 {
     const emitter e = {emit, context};
@@ -64,6 +75,7 @@ vg_status vg_cuda_facts(vg_device *device, vg_fact_fn *emit, void *context)
     fact_number(&e, "gpu.l2_bytes", chip->l2_bytes);
     fact_number(&e, "gpu.shared_bytes_a_block", chip->shared_bytes);
     fact_number(&e, "gpu.registers_a_multiprocessor", chip->registers);
+    fact_clusters(&e, chip);
     VG_TRY(fact_attribute(device, &e, "gpu.memory_bus_bits", cudaDevAttrGlobalMemoryBusWidth));
     VG_TRY(versions(device, &e));
     vg_nvml_facts(device->nvml, emit, context);

@@ -65,7 +65,8 @@ static void test_facts(void **state)
     static const char *const needed[] = {
         "gpu.name",         "gpu.compute_capability", "gpu.multiprocessors",
         "gpu.memory_bytes", "gpu.l2_bytes",           "cuda.driver",
-        "cuda.runtime",     "cuda.products",          "cuda.code"};
+        "cuda.runtime",     "cuda.products",          "cuda.code",
+        "gpu.clusters"};
     vg_device *device = opened(&plain);
     facts *f = calloc(1, sizeof *f);
     assert_int_equal(vg_cuda_driver.facts(device, keep, f), VG_OK);
@@ -288,6 +289,7 @@ static void test_telemetry(void **state)
     assert_string_equal(t.throttle, "power_cap");
     facts *f = calloc(1, sizeof *f);
     assert_int_equal(vg_cuda_driver.facts(device, keep, f), VG_OK);
+    assert_string_equal(value_of(f, "gpu.clusters"), "2,1,0,0");
     assert_string_equal(value_of(f, "gpu.driver"), "580.65.06");
     assert_string_equal(value_of(f, "gpu.ecc"), "on");
     assert_string_equal(value_of(f, "gpu.power_limit_w"), "700");

@@ -1,6 +1,7 @@
 /* The kernels of the latency probe: a synchronisation each, repeated. */
 #include "device.cuh"
 #include "probe.h"
+#include "scan_kernels.h"
 
 enum { MOST_THREADS = 1024 };
 
@@ -31,9 +32,9 @@ VG_KERNEL(probe_flag_exchange, MOST_THREADS, vg_probe_args)
     for (uint32_t i = 1; i <= p.times; i++) {
         sync_block();
         if (thread_index() == 0)
-            store_release(p.words + block_index() * VG_PROBE_STRIDE, i);
+            store_release(p.words + VG_FLAG_OF(block_index()), i);
         for (uint32_t b = thread_index(); b < block_count(); b += block_threads())
-            wait_at_least(p.words + b * VG_PROBE_STRIDE, i);
+            wait_at_least(p.words + VG_FLAG_OF(b), i);
         sync_block();
     }
 }

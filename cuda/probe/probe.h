@@ -21,7 +21,8 @@ vg_kernel vg_probe_nothing_kernel(void);
 vg_kernel vg_probe_block_barrier_kernel(void);
 /* All blocks add to one counter and wait for each other. Cooperative. */
 vg_kernel vg_probe_grid_sync_kernel(void);
-/* Every block sets its own flag and waits for all the others'. Cooperative. */
+/* Every block sets its own flag and waits for all the others', which lie as those of a recurrence
+ * shared out over the chip do. Cooperative. */
 vg_kernel vg_probe_flag_exchange_kernel(void);
 /* Two blocks, forth and back by a counter each: two hops a repetition. Cooperative. */
 vg_kernel vg_probe_counter_hop_kernel(void);
