@@ -222,7 +222,7 @@ static vg_status device_start(vg_device *device, const vg_device_options *wanted
     VG_CUDA(device, cudaSetDevice(device->ordinal));
     VG_TRY(chip_look(device->ordinal, &device->chip));
     VG_TRY(kernels_check(device));
-    VG_TRY(vg_scan_clusters(device, device->chip.clusters));
+    VG_TRY(vg_scan_clusters(device));
     VG_CUDA(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
     VG_CUDA(device, cudaStreamCreateWithFlags(&device->side, cudaStreamNonBlocking));
     VG_CUDA(device, cudaEventCreate(&device->start));

@@ -21,6 +21,7 @@ typedef struct vg_chip {
     uint64_t l2_bytes, memory_bytes;
     uint32_t clusters[VG_CLUSTER_SIZES]; /* of the chip: how many of that size are resident at once
                                             where a block takes a whole multiprocessor */
+    bool clusters_lost;                  /* the chip has them, the code that is loaded has not */
     bool cooperative;
 } vg_chip;
 
@@ -90,6 +91,13 @@ typedef struct vg_launch {
 /* VG_UNSUPPORTED where the chip has not the shared memory; no blocks: nothing is launched. What the
  * kernel does wrong is found by whoever waits for the stream. */
 vg_status vg_launch_kernel(vg_device *device, cudaStream_t stream, const vg_launch *launch);
+
+/* Lets a kernel without static shared memory have all that a block may, from now on: less would
+ * also hold for its launches that were captured and have not been instantiated yet. */
+vg_status vg_allow_shared(vg_device *device, vg_kernel kernel);
+/* Whether the kernel can be launched in clusters: the chip has them, and the code that was loaded
+ * is of an architecture that had them (a later chip translates an earlier one's). */
+vg_status vg_has_clusters(vg_device *device, vg_kernel kernel, bool *out);
 
 /* Blocks that cover `items` at `each` a block, at most what keeps the chip busy several times. */
 uint64_t vg_blocks_for(const vg_device *device, uint64_t items, uint64_t each);

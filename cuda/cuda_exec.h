@@ -148,8 +148,8 @@ vg_status vg_signal_issue(const vg_issue *issue);
 vg_status vg_scan_pick(vg_device *device, const vg_op *op, vg_dtype dtype,
                        const vg_scan_regime **out);
 
-/* scan_c.c: [VG_CLUSTER_SIZES], as vg_chip has them; all 0 on chips without clusters. */
-vg_status vg_scan_clusters(vg_device *device, uint32_t *out);
+/* scan_c.c: finds out what the chip's members about clusters say. */
+vg_status vg_scan_clusters(vg_device *device);
 
 /* cuda_scan_args.c: a scan's arguments, but for what only its regime knows. */
 void vg_scan_fwd_arguments(const vg_exec *exec, const vg_op *op, vg_scan_fwd_args *out);

@@ -6,10 +6,22 @@
 
 enum { MOST_BLOCKS = 2147483647, PORTABLE_CLUSTER = 8, BLOCKS_EACH = 32 };
 
+/* Of errors that older runtimes have no names for. */
+enum {
+    CONTAINED = 226,
+    TENSOR_MEMORY_LEAK = 721,
+    MPS_CLIENT_TERMINATED = 810,
+    EXTERNAL_DEVICE = 911
+};
+
 /* Errors after which every further call of this process fails alike, or the device is gone. */
 static bool stays(cudaError_t error)
 {
-    switch (error) {
+    switch ((int)error) {
+    case CONTAINED:
+    case TENSOR_MEMORY_LEAK:
+    case MPS_CLIENT_TERMINATED:
+    case EXTERNAL_DEVICE:
     case cudaErrorInitializationError:
     case cudaErrorDevicesUnavailable:
     case cudaErrorNoDevice:
@@ -53,20 +65,37 @@ vg_status vg_cuda_check(vg_device *device, cudaError_t error, const char *call)
     VG_FAIL(VG_DEVICE_LOST, "%s: %.*s: %s (%s)", where, name, call, words, cudaGetErrorName(error));
 }
 
+vg_status vg_allow_shared(vg_device *device, vg_kernel kernel)
+{
+    VG_CUDA(device,
+            cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 (int)device->chip.shared_bytes));
+    return VG_OK;
+}
+
+vg_status vg_has_clusters(vg_device *device, vg_kernel kernel, bool *out)
+{
+    struct cudaFuncAttributes found;
+    *out = false;
+    if (device->chip.major < VG_CLUSTER_MAJOR)
+        return VG_OK;
+    VG_CUDA(device, cudaFuncGetAttributes(&found, kernel.function));
+    *out = found.ptxVersion >= 10 * VG_CLUSTER_MAJOR;
+    return VG_OK;
+}
+
 /* Leave to use more shared memory or larger clusters than every chip has. */
 static vg_status permit(vg_device *device, const vg_launch *launch)
 {
-    const void *kernel = launch->kernel.function;
     if (launch->shared_bytes > device->chip.shared_bytes)
         VG_FAIL(VG_UNSUPPORTED, "%s: %s needs %zu bytes of shared memory a block, of %llu there",
                 device->name, launch->kernel.name, launch->shared_bytes,
                 (unsigned long long)device->chip.shared_bytes);
     if (launch->shared_bytes > 0)
-        VG_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             (int)launch->shared_bytes));
+        VG_TRY(vg_allow_shared(device, launch->kernel));
     if (launch->cluster > PORTABLE_CLUSTER)
-        VG_CUDA(device,
-                cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+        VG_CUDA(device, cudaFuncSetAttribute(launch->kernel.function,
+                                             cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
     return VG_OK;
 }
 

@@ -104,9 +104,7 @@ static vg_status launches(vg_device *device, const vg_stack_run *run, bool *out)
 {
     const vg_kernel kernel = kernel_of(run);
     int each = 0;
-    VG_CUDA(device,
-            cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)run->plan.shared_bytes));
+    VG_TRY(vg_allow_shared(device, kernel));
     VG_CUDA(device, cudaOccupancyMaxActiveBlocksPerMultiprocessor(
                         &each, kernel.function, (int)run->plan.threads, run->plan.shared_bytes));
     *out = (uint64_t)each * device->chip.multiprocessors >= run->plan.blocks;

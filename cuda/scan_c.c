@@ -48,6 +48,11 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: cuda.scan=C needs clusters of blocks, which came with sm_%d0: this is sm_%u%u",
                 device->name, VG_CLUSTER_MAJOR, chip->major, chip->minor);
+    if (chip->clusters_lost)
+        VG_FAIL(VG_UNSUPPORTED,
+                "%s: cuda.scan=C: this build's code for sm_%u%u has no clusters: configure with "
+                "-DVG_CUDA_ARCHITECTURES=%u%u",
+                device->name, chip->major, chip->minor, chip->major, chip->minor);
     if (!has_clusters(chip))
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: cuda.scan=C: no cluster of whole multiprocessors can be launched here",
@@ -110,18 +115,20 @@ static vg_status count_clusters(vg_device *device, vg_kernel kernel, uint32_t bl
     return VG_OK;
 }
 
-vg_status vg_scan_clusters(vg_device *device, uint32_t *out)
+vg_status vg_scan_clusters(vg_device *device)
 {
     const vg_kernel kernel = vg_scan_cluster_fwd_kernel(VG_rnn, VG_FP32, 0);
-    if (device->chip.major < VG_CLUSTER_MAJOR)
+    vg_chip *chip = &device->chip;
+    bool there;
+    VG_TRY(vg_has_clusters(device, kernel, &there));
+    chip->clusters_lost = !there && chip->major >= VG_CLUSTER_MAJOR;
+    if (!there)
         return VG_OK;
-    VG_CUDA(device,
-            cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)device->chip.shared_bytes));
+    VG_TRY(vg_allow_shared(device, kernel));
     VG_CUDA(device, cudaFuncSetAttribute(kernel.function,
                                          cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
     for (uint32_t i = 0; i < VG_CLUSTER_SIZES; i++)
-        VG_TRY(count_clusters(device, kernel, 2u << i, &out[i]));
+        VG_TRY(count_clusters(device, kernel, 2u << i, &chip->clusters[i]));
     return VG_OK;
 }
 

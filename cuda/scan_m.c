@@ -96,9 +96,7 @@ static vg_status launches(vg_device *device, const vg_op *op, vg_dtype dtype, bo
     const vg_persistent_plan plan = plan_of(device, op, dtype, NULL);
     const vg_kernel kernel = kernel_of(op, dtype, &plan);
     int each = 0;
-    VG_CUDA(device,
-            cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)plan.shared_bytes));
+    VG_TRY(vg_allow_shared(device, kernel));
     VG_CUDA(device, cudaOccupancyMaxActiveBlocksPerMultiprocessor(
                         &each, kernel.function, (int)plan.threads, plan.shared_bytes));
     *out = (uint64_t)each * device->chip.multiprocessors >= plan.blocks;

@@ -241,7 +241,7 @@ static inline trial *trial_new(trial_cell cell, vg_dtype dtype, trial_shape shap
     snprintf(t->device.name, sizeof t->device.name, "cuda:0");
     t->device.chip = trial_chip();
     t->regime = &vg_scan_s;
-    trial_try(t, vg_scan_clusters(&t->device, t->device.chip.clusters));
+    trial_try(t, vg_scan_clusters(&t->device));
     t->exec.device = &t->device;
     t->exec.program = &t->program;
     t->forward = (vg_op){.kind = VG_SCAN_FWD, .cell = cell.kind, .activation = cell.activation};

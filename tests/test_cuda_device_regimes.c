@@ -51,6 +51,21 @@ static void test_without_clusters(void **unused)
     cuda_against_oracle(small, "auto");
 }
 
+/* Nor where the kernels are translated from code older than sm_90's, which had no clusters. */
+static void test_code_without_clusters(void **unused)
+{
+    (void)unused;
+    emu_settings settings = emu_defaults();
+    settings.ptx = 80;
+    become(settings);
+    char words[256];
+    choice_of(small, words, sizeof words);
+    assert_null(strstr(words, "scan=C"));
+    assert_null(strstr(words, "back=C"));
+    assert_refused(small, "C", "cuda.scan=C: this build's code for sm_90 has no clusters: ");
+    cuda_against_oracle(small, "auto");
+}
+
 /* A part of a chip that no cluster fits on. */
 static void test_one_multiprocessor(void **unused)
 {
@@ -86,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_clusters),
+        cmocka_unit_test(test_code_without_clusters),
         cmocka_unit_test(test_one_multiprocessor),
         cmocka_unit_test(test_occupied),
     };

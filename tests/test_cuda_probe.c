@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#if defined(VG_CUDA_EMULATED)
+#include "emulation.h"
+#endif
+
 /* How many rows there are of each. */
 static const struct {
     const char *what;
@@ -56,6 +60,24 @@ static void test_every_row(void **state)
             assert_true(seen[i] >= wanted[i].rows);
 }
 
+#if defined(VG_CUDA_EMULATED)
+/* Code that has no clusters would be fast at them. */
+static void test_code_without_clusters(void **state)
+{
+    (void)state;
+    uint32_t seen[WANTED] = {0};
+    const vg_probe_how how = {0, 3, 3};
+    emu_settings settings = emu_defaults();
+    settings.ptx = 80;
+    assert_int_equal(emu_reset(&settings), 0);
+    assert_int_equal(vg_probe_run(&how, count, seen), VG_OK);
+    for (int i = 0; i < WANTED; i++)
+        assert_true(wanted[i].cluster == (seen[i] == 0));
+    settings.ptx = 0;
+    assert_int_equal(emu_reset(&settings), 0);
+}
+#endif
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -75,6 +97,9 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row),
+#if defined(VG_CUDA_EMULATED)
+        cmocka_unit_test(test_code_without_clusters),
+#endif
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

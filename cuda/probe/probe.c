@@ -180,7 +180,9 @@ static vg_status measure_grid(probe *p)
 
 static vg_status measure_cluster(probe *p)
 {
-    if (p->device.chip.major < VG_CLUSTER_MAJOR)
+    bool there;
+    VG_TRY(vg_has_clusters(&p->device, vg_probe_cluster_barrier_kernel(), &there));
+    if (!there)
         return VG_OK;
     for (uint32_t blocks = 2; blocks <= CLUSTER; blocks *= 2)
         VG_TRY(measure(p, &(trial){"cluster_barrier", vg_probe_cluster_barrier_kernel(), blocks,

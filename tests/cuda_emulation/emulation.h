@@ -25,6 +25,7 @@ typedef struct emu_settings {
     uint32_t devices;         /* devices=N: how many there are; default 1 */
     uint32_t multiprocessors; /* sms=N: 4 by default */
     uint32_t major, minor;    /* cc=90 */
+    uint32_t ptx;             /* ptx=80: what the kernels were compiled from; 0: the device's own */
     size_t shared_bytes;      /* shared=BYTES: the most a block may have, 232448 by default */
     size_t memory_bytes;      /* memory=BYTES: of the device, 1 GiB by default */
     uint64_t fail_at;         /* fail=N: the N-th call of any API from now on fails; 0: none */

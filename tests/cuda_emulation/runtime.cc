@@ -40,7 +40,9 @@ void set_one(emu_settings *settings, const std::string &key, const std::string &
     else if (key == "cc") {
         settings->major = (uint32_t)number / 10;
         settings->minor = (uint32_t)number % 10;
-    } else if (key == "shared")
+    } else if (key == "ptx")
+        settings->ptx = (uint32_t)number;
+    else if (key == "shared")
         settings->shared_bytes = number;
     else if (key == "memory")
         settings->memory_bytes = number;
@@ -166,6 +168,7 @@ bool stays(cudaError_t error)
     case cudaErrorInvalidPc:
     case cudaErrorLaunchFailure:
     case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
     case cudaErrorExternalDevice:
     case cudaErrorUnknown: return true;
     default: return false;

@@ -162,7 +162,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, const void *function)
     *out = cudaFuncAttributes();
     out->maxThreadsPerBlock = (int)kernel->threads;
     out->numRegs = KERNEL_REGISTERS;
-    out->binaryVersion = out->ptxVersion = (int)(emu_current()->major * 10 + emu_current()->minor);
+    out->binaryVersion = (int)(emu_current()->major * 10 + emu_current()->minor);
+    out->ptxVersion = emu_current()->ptx ? (int)emu_current()->ptx : out->binaryVersion;
     out->maxDynamicSharedSizeBytes = (int)dynamic_limit(function);
     out->nonPortableClusterSizeAllowed = emu::the_machine().wide_clusters.count(function) != 0;
     return call_.done(cudaSuccess);
