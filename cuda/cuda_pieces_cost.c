@@ -1,7 +1,7 @@
 /* What pieces are predicted to cost. A wavefront moves on by a slot when the slowest of what runs
  * beside each other is done: the recurrences' pieces, each on multiprocessors of its own, and on
  * those that are left the products of the pieces that come next. Nothing here has been measured:
- * rates are a chip's figures, latencies those of scan_rates.h. */
+ * the rates are those of scan_rates.h. */
 #include "cuda_exec.h"
 #include "cuda_pieces.h"
 #include "scan_rates.h"
@@ -11,10 +11,6 @@ enum { MOST_PIECES = 32, MOST_IN_ALL = 1024 };
 
 /* Pieces must promise that much. */
 #define LEAST_GAIN 1.1
-/* Of a multiprocessor: multiply-adds a second of 128 lanes, of tensor cores eight and sixteen times
- * those; two thirds are reached. */
-#define LANES_A_SECOND (128.0 * VG_CLOCK_HZ * 2 / 3)
-
 /* One layer in one direction. */
 typedef struct vg_stage {
     double scan_s, product_s; /* of a piece; the product with the whole chip to itself */
@@ -33,9 +29,7 @@ static double smaller(double a, double b)
 static double product_s(const vg_device *device, const vg_program *program, const vg_op *op,
                         double share)
 {
-    const vg_dtype dtype = program->model.dtype;
-    const double faster = dtype == VG_BF16 ? 16 : dtype == VG_TF32 ? 8 : 1;
-    const double rate = device->chip.multiprocessors * LANES_A_SECOND * faster;
+    const double rate = device->chip.multiprocessors * vg_product_rate(program->model.dtype);
     return VG_GRAPH_NODE_S + vg_op_flop(op) / 2 * share / rate;
 }
 

@@ -115,7 +115,7 @@ bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uin
     p.blocks = (uint32_t)blocks;
     p.step_s = turns * step_cycles(c, &p, together) / VG_CLOCK_HZ;
     p.start_s =
-        VG_KERNEL_LAUNCH_S + (double)(outputs * products * vg_dtype_size(c->w)) / VG_LOAD_BYTES_S;
+        VG_GRAPH_NODE_S + (double)(outputs * products * vg_dtype_size(c->w)) / VG_LOAD_BYTES_S;
     *out = p;
     return true;
 }

@@ -13,7 +13,7 @@ extern "C" {
 typedef struct vg_scan_block_case {
     vg_model_kind cell;
     bool forward;
-    vg_dtype w; /* of the weights as they are held: VG_FP32 or VG_BF16 */
+    vg_dtype w; /* the model's: the weights are held in fp32 or bf16 */
     uint32_t units, batch;
 } vg_scan_block_case;
 

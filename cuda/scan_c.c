@@ -41,7 +41,7 @@ static bool has_clusters(const vg_chip *chip)
     return false;
 }
 
-static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
     const vg_chip *chip = &device->chip;
     if (chip->major < VG_CLUSTER_MAJOR)
@@ -57,17 +57,17 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage
         VG_FAIL(VG_UNSUPPORTED,
                 "%s: cuda.scan=C: no cluster of whole multiprocessors can be launched here",
                 device->name);
-    return vg_held_fits(&held, device, op, storage);
+    return vg_held_fits(&held, device, op, dtype);
 }
 
-static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    return vg_held_cost_s(&held, device, op, storage);
+    return vg_held_cost_s(&held, device, op, dtype);
 }
 
-static double busy(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double busy(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    return vg_held_busy(&held, device, op, storage);
+    return vg_held_busy(&held, device, op, dtype);
 }
 
 static vg_status issue_scan(const vg_issue *issue, void *unused)
@@ -76,11 +76,10 @@ static vg_status issue_scan(const vg_issue *issue, void *unused)
     return vg_held_issue(&held, issue);
 }
 
-static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size)
+static void words(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size)
 {
     vg_scan_cluster_plan p;
-    const vg_scan_block_case c = vg_held_case(op, storage);
+    const vg_scan_block_case c = vg_held_case(op, dtype);
     if (size)
         out[0] = 0;
     if (vg_scan_cluster_plan_make(&device->chip, &c, &p))

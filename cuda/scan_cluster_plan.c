@@ -97,7 +97,7 @@ bool vg_scan_cluster_lay_out(const vg_chip *chip, const vg_scan_block_case *c,
                               .pieces = (uint32_t)pieces,
                               .shared_bytes = shared};
     p.step_s = (double)divide_up(tiles, clusters) * step_cycles(c, &p) / VG_CLOCK_HZ;
-    p.start_s = VG_KERNEL_LAUNCH_S + VG_CLUSTER_BARRIER_S +
+    p.start_s = VG_GRAPH_NODE_S + VG_CLUSTER_BARRIER_S +
                 (double)(outputs * products * vg_dtype_size(c->w)) / VG_LOAD_BYTES_S;
     *out = p;
     return true;

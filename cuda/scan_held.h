@@ -24,13 +24,12 @@ typedef struct vg_held {
 
 /* As the members of vg_scan_regime; fits: the reason names the most units that are held. */
 vg_status vg_held_fits(const vg_held *held, const vg_device *device, const vg_op *op,
-                       vg_dtype storage);
+                       vg_dtype dtype);
 double vg_held_cost_s(const vg_held *held, const vg_device *device, const vg_op *op,
-                      vg_dtype storage);
-double vg_held_busy(const vg_held *held, const vg_device *device, const vg_op *op,
-                    vg_dtype storage);
+                      vg_dtype dtype);
+double vg_held_busy(const vg_held *held, const vg_device *device, const vg_op *op, vg_dtype dtype);
 vg_status vg_held_issue(const vg_held *held, const vg_issue *issue);
 
-vg_scan_block_case vg_held_case(const vg_op *op, vg_dtype storage);
+vg_scan_block_case vg_held_case(const vg_op *op, vg_dtype dtype);
 
 #endif

@@ -24,23 +24,21 @@ static uint64_t steps_of(const vg_op *op)
     return op->t1 - op->t0;
 }
 
-static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    (void)device, (void)op, (void)storage;
+    (void)device, (void)op, (void)dtype;
     return VG_OK;
 }
 
-/* Two nodes of a graph, and as much as one again until a product's first tile is loaded;
- * or the weights from the second level at 40 GB/s a multiprocessor; or the multiply-adds of 128
- * lanes at 1.5 GHz, of tensor cores eight times those, two thirds reached. */
-static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+/* Two nodes of a graph, and as much as one again until a product's first tile is loaded; and the
+ * weights from the second level of cache, or the multiply-adds. */
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
     const double chip = device->chip.multiprocessors;
     const double weights = (double)vg_scan_weight(op).rows * vg_scan_weight(op).cols;
-    const double bytes = weights * (double)vg_dtype_size(storage) / (chip * 40e9);
-    const double rate = chip * 128 * 1.5e9 * 2 / 3 * (storage == VG_BF16 ? 8 : 1);
-    const double flop = weights * op->batch / rate;
-    return (double)steps_of(op) * (3 * VG_GRAPH_NODE_S + (bytes > flop ? bytes : flop));
+    const double bytes_s = weights * (double)vg_dtype_size(dtype) / (chip * VG_LOAD_BYTES_S);
+    const double flop_s = weights * op->batch / (chip * vg_product_rate(dtype));
+    return (double)steps_of(op) * (3 * VG_GRAPH_NODE_S + (bytes_s > flop_s ? bytes_s : flop_s));
 }
 
 /* The product, and backward what comes back into the states. */
@@ -54,9 +52,9 @@ static uint64_t carry_floats(const vg_op *op)
     return op->batch * round_up(vg_scan_weight(op).cols, ROW_FLOATS);
 }
 
-static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype storage)
+static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    (void)device, (void)storage;
+    (void)device, (void)dtype;
     const uint64_t carries = vg_scan_is_forward(op) ? 0 : VG_MAX_STATES * carry_floats(op);
     return (product_floats(op) + carries) * sizeof(float);
 }
@@ -175,10 +173,9 @@ static uint64_t nodes(const vg_op *op)
     return 3 * steps_of(op) + 1;
 }
 
-static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size)
+static void words(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size)
 {
-    (void)device, (void)op, (void)storage;
+    (void)device, (void)op, (void)dtype;
     if (size)
         out[0] = 0;
 }

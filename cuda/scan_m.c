@@ -1,6 +1,7 @@
 /* Regime M of a recurrence: one cooperative kernel a scan, its weights held by the whole chip. */
 #include "cuda_exec.h"
 #include "scan_persistent.h"
+#include "scan_rates.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,12 +59,12 @@ static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype dtype)
     return VG_OK;
 }
 
-/* The launch, the weights' way from device memory at 2 TB/s, and the steps. */
+/* Two nodes, the weights' way from device memory, and the steps. */
 static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
     const vg_mat w = vg_scan_is_forward(op) ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
     const double bytes = (double)w.rows * w.cols * (double)vg_dtype_size(dtype);
-    return 10e-6 + bytes / 2e12 +
+    return 2 * VG_GRAPH_NODE_S + bytes / (device->chip.multiprocessors * VG_MEMORY_BYTES_S) +
            (double)(op->t1 - op->t0) * plan_of(device, op, dtype, NULL).step_s;
 }
 

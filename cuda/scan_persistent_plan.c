@@ -1,8 +1,5 @@
-/* Regime M's plan: every way to share a scan out is priced, and the cheapest taken. Clocks are
- * those of an H200 as published: 32 floats from shared memory and 128 multiply-adds a
- * multiprocessor, four schedulers that issue one instruction each, 64 bytes from L2 at most and 24
- * where all multiprocessors read. What is not known better is 0.65 µs for a flag's way through L2.
- */
+/* Regime M's plan: every way to share a scan out is priced by the rates of scan_rates.h, and the
+ * cheapest taken. */
 #include "scan_persistent.h"
 
 #include "scan_rates.h"
@@ -13,13 +10,10 @@
 enum {
     WARP = 32,
     MOST_WARPS = VG_PERSISTENT_THREADS / WARP,
-    SCHEDULERS = 4,
     MOST_RING = 96 * 1024,
     FMA_ROWS = 4 /* up to which nothing but multiply-add is considered */
 };
-static const double clocks_a_second = 1.7e9, flag_s = VG_COUNTER_HOP_S, flag_each_s = 0.5e-9,
-                    l2_alone = 64, l2_shared = 24, shared_bytes_a_clock = 128, l2_clocks = 600,
-                    barrier_clocks = 40, cell_clocks = 350;
+static const double cell_clocks = 350;
 
 typedef struct problem {
     vg_persistent_chip chip;
@@ -101,8 +95,9 @@ static uint64_t lay_out(const problem *p, vg_persistent_tiles *t)
 /* Clocks until the numbers of one tile are there, one after the other. */
 static double arrival_clocks(const problem *p, const vg_persistent_tiles *t, uint32_t blocks)
 {
-    const double l2 = larger(l2_shared * p->chip.multiprocessors / blocks, l2_shared);
-    return (double)t->tile_rows * p->depth * p->bytes / (l2 < l2_alone ? l2 : l2_alone);
+    const double all = VG_LOAD_BYTES_S / VG_CLOCK_HZ * p->chip.multiprocessors / blocks;
+    return (double)t->tile_rows * p->depth * p->bytes /
+           (all < VG_L2_BYTES_A_CYCLE ? all : VG_L2_BYTES_A_CYCLE);
 }
 
 /* Clocks of the products of one tile on tensor cores: a prediction. */
@@ -118,13 +113,13 @@ static double mma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
     const double reads =
         warps * VG_PERSISTENT_MMA_BYTES *
         (steps * fragments * VG_PERSISTENT_MMA_ROWS + more * VG_PERSISTENT_MMA_COLUMNS) /
-        shared_bytes_a_clock;
-    const double each = larger(ceil(warps / SCHEDULERS) * larger(pipe, issued), chain);
+        VG_SHARED_BYTES_A_CYCLE;
+    const double each = larger(ceil(warps / VG_SCHEDULERS) * larger(pipe, issued), chain);
     const double chunks = sets * (double)divide_up(t->steps, t->chunk);
     const double parts = 2.0 * t->depth_warps * t->tile_rows * t->stride * sizeof(float);
     return t->rounds * (larger(sets * larger(each, reads), arrival_clocks(p, t, blocks)) +
-                        chunks * barrier_clocks) +
-           l2_clocks + parts / shared_bytes_a_clock;
+                        chunks * VG_BLOCK_BARRIER_CYCLES) +
+           VG_L2_WAIT_CYCLES + parts / VG_SHARED_BYTES_A_CYCLE;
 }
 
 /* The same by multiply-add. */
@@ -139,21 +134,23 @@ static double fma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
     const double issued = t->steps * (sums * VG_PERSISTENT_DEEP + at_once + unpacked * a + 8) +
                           more * (p->width + unpacked * w) + 4 * sums + 20;
     const double reads =
-        WARP * p->bytes * ((t->chunk ? t->steps * a : 0) + more * w) / shared_bytes_a_clock;
-    const double busy = larger(ceil(warps / SCHEDULERS) * issued, warps * reads) * sets;
+        WARP * p->bytes * ((t->chunk ? t->steps * a : 0) + more * w) / VG_SHARED_BYTES_A_CYCLE;
+    const double busy = larger(ceil(warps / VG_SCHEDULERS) * issued, warps * reads) * sets;
     const double arrival = arrival_clocks(p, t, blocks);
     if (t->chunk == 0) /* each row's numbers are waited for */
-        return t->rounds * larger(sets * l2_clocks + busy, arrival);
+        return t->rounds * larger(sets * VG_L2_WAIT_CYCLES + busy, arrival);
     const double chunks = sets * (double)divide_up(t->steps, t->chunk);
-    return t->rounds * (larger(busy, arrival) + chunks * barrier_clocks) + l2_clocks;
+    return t->rounds * (larger(busy, arrival) + chunks * VG_BLOCK_BARRIER_CYCLES) +
+           VG_L2_WAIT_CYCLES;
 }
 
 static double step_seconds(const problem *p, const vg_persistent_tiles *t, uint32_t blocks)
 {
     const double tiles = (double)divide_up(t->rows, t->tile_rows);
     const double products = p->mma ? mma_clocks(p, t, blocks) : fma_clocks(p, t, blocks);
-    const double clocks = tiles * (products + cell_clocks + 2 * barrier_clocks) + barrier_clocks;
-    return clocks / clocks_a_second + flag_s + flag_each_s * t->slices;
+    const double clocks =
+        tiles * (products + cell_clocks + 2 * VG_BLOCK_BARRIER_CYCLES) + VG_BLOCK_BARRIER_CYCLES;
+    return clocks / VG_CLOCK_HZ + VG_COUNTER_HOP_S + VG_COUNTER_EACH_S * t->slices;
 }
 
 /* Rows that the block's threads follow together; of fragments whole ones where there are many. */

@@ -29,19 +29,19 @@ static const vg_held held = {
     .backward = vg_scan_block_bwd_kernel,
 };
 
-static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype storage)
+static vg_status fits(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    return vg_held_fits(&held, device, op, storage);
+    return vg_held_fits(&held, device, op, dtype);
 }
 
-static double cost_s(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    return vg_held_cost_s(&held, device, op, storage);
+    return vg_held_cost_s(&held, device, op, dtype);
 }
 
-static double busy(const vg_device *device, const vg_op *op, vg_dtype storage)
+static double busy(const vg_device *device, const vg_op *op, vg_dtype dtype)
 {
-    return vg_held_busy(&held, device, op, storage);
+    return vg_held_busy(&held, device, op, dtype);
 }
 
 static vg_status issue_scan(const vg_issue *issue, void *unused)
@@ -50,11 +50,10 @@ static vg_status issue_scan(const vg_issue *issue, void *unused)
     return vg_held_issue(&held, issue);
 }
 
-static void words(const vg_device *device, const vg_op *op, vg_dtype storage, char *out,
-                  size_t size)
+static void words(const vg_device *device, const vg_op *op, vg_dtype dtype, char *out, size_t size)
 {
     vg_scan_block_plan p;
-    const vg_scan_block_case c = vg_held_case(op, storage);
+    const vg_scan_block_case c = vg_held_case(op, dtype);
     if (size)
         out[0] = 0;
     if (vg_scan_block_plan_make(&device->chip, &c, &p))

@@ -1,9 +1,6 @@
 /* A stack's plan: every way to share a run of equal layers out is priced, and the cheapest taken.
- * What is priced are predictions, for this form and for the graph's, from the latencies of
- * scan_rates.h (of an H100, as others have published them) and the clocks of an H200 as published:
- * 128 multiply-adds and 128 bytes of shared memory a multiprocessor, four schedulers that issue one
- * instruction each, 64 bytes from the second level at most. None of it is measured yet; vg_latency
- * and the presets stacks-cuda are for that. */
+ * What is priced are predictions, for this form and for the graph's, by the rates of scan_rates.h.
+ * None of it is measured yet; vg_latency and the presets stacks-cuda are for that. */
 #include "stack_kernels.h"
 
 #include "scan_rates.h"
@@ -11,10 +8,8 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { WARP = 32, DEEP = 4, SCHEDULERS = 4, MOST_WARPS = VG_STACK_THREADS / WARP, MOST_UNITS = 64 };
-/* memory_bytes_s: of the 4.8 TB/s of an H200, the share of one multiprocessor. */
-static const double flag_each_s = 0.5e-9, l2_bytes_a_clock = 64, l2_clocks = 600,
-                    finish_clocks = 300, lanes = 128, memory_bytes_s = 36e9, first_weights_s = 2e-6;
+enum { WARP = 32, DEEP = 4, MOST_WARPS = VG_STACK_THREADS / WARP, MOST_UNITS = 64 };
+static const double finish_clocks = 300, first_weights_s = 2e-6;
 
 static uint64_t divide_up(uint64_t a, uint64_t b)
 {
@@ -46,15 +41,15 @@ static double layer_seconds(const vg_stack_plan *plan, vg_persistent_chip chip,
     const double weight_bytes = VG_STACK_WIDTH * VG_STACK_PIECE * (double)sizeof(float);
     const double shared_clocks = sets * warps * t->steps * weight_bytes / VG_SHARED_BYTES_A_CYCLE;
     const double all = VG_LOAD_BYTES_S * chip.multiprocessors / plan->blocks;
-    const double most = l2_bytes_a_clock * VG_CLOCK_HZ, bytes_s = all < most ? all : most;
-    const double busy = larger(sets * ceil(warps / SCHEDULERS) * issued(plan), shared_clocks);
+    const double most = VG_L2_BYTES_A_CYCLE * VG_CLOCK_HZ, bytes_s = all < most ? all : most;
+    const double busy = larger(sets * ceil(warps / VG_SCHEDULERS) * issued(plan), shared_clocks);
     const double product_s =
         larger(busy / VG_CLOCK_HZ, t->rows * depth_bytes * t->column_warps / bytes_s) +
-        sets * l2_clocks / VG_CLOCK_HZ;
+        sets * VG_L2_WAIT_CYCLES / VG_CLOCK_HZ;
     const double after = finish_clocks * (double)divide_up(t->rows, t->tile_rows);
-    const double chain_s = VG_COUNTER_HOP_S + flag_each_s * t->slices + product_s +
+    const double chain_s = VG_COUNTER_HOP_S + VG_COUNTER_EACH_S * t->slices + product_s +
                            (after + 3 * VG_BLOCK_BARRIER_CYCLES) / VG_CLOCK_HZ;
-    return larger(chain_s, t->units * depth_bytes / memory_bytes_s);
+    return larger(chain_s, t->units * depth_bytes / VG_MEMORY_BYTES_S);
 }
 
 /* Two nodes, and the first weights. */
@@ -69,9 +64,8 @@ double vg_stack_graph_s(vg_persistent_chip chip, vg_stack_shape shape, uint32_t 
                         uint32_t kernels)
 {
     const double weights = (double)shape.units * shape.units;
-    const double bytes_s = weights * sizeof(float) / (chip.multiprocessors * memory_bytes_s);
-    const double flop_s =
-        weights * shape.batch / (chip.multiprocessors * lanes * VG_CLOCK_HZ * 2 / 3);
+    const double bytes_s = weights * sizeof(float) / (chip.multiprocessors * VG_MEMORY_BYTES_S);
+    const double flop_s = weights * shape.batch / (chip.multiprocessors * vg_product_rate(VG_FP32));
     return layers * ((kernels + 2) * VG_GRAPH_NODE_S + larger(bytes_s, flop_s));
 }
 
