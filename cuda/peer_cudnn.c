@@ -177,7 +177,7 @@ static vg_status cudnn_choice(vg_exec *exec, char *out, size_t size)
 {
     char words[192];
     vg_cudnn_form_words(&exec->rnn.form, words, sizeof words);
-    snprintf(out, size, "%s tried=%u", words, exec->tried);
+    snprintf(out, size, "%s graph=no tried=%u", words, exec->tried);
     return VG_OK;
 }
 

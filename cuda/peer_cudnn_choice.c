@@ -147,13 +147,22 @@ static vg_status try_form(trial *t, const vg_cudnn_form *form)
     return VG_OK;
 }
 
-/* Every form of one layout. */
-static vg_status try_layout(trial *t, uint32_t layout)
+/* Every algorithm and math type with one bias and layout. */
+static vg_status try_bias(trial *t, uint32_t bias, uint32_t layout)
 {
     for (uint32_t algo = 0; algo < VG_CUDNN_ALGOS; algo++)
         for (uint32_t math = 0; math < VG_CUDNN_MATHS; math++)
-            for (uint32_t bias = 0; bias < VG_CUDNN_BIASES; bias++)
-                VG_TRY(try_form(t, &(vg_cudnn_form){algo, math, bias, layout}));
+            VG_TRY(try_form(t, &(vg_cudnn_form){algo, math, bias, layout}));
+    return VG_OK;
+}
+
+/* Every bias of one layout; of the later ones, where an earlier one works, only the best form. */
+static vg_status try_layout(trial *t, uint32_t layout)
+{
+    for (uint32_t bias = 0; bias < VG_CUDNN_BIASES; bias++) {
+        const vg_cudnn_form best = {t->best.algo, t->best.math, bias, layout};
+        VG_TRY(t->found ? try_form(t, &best) : try_bias(t, bias, layout));
+    }
     return VG_OK;
 }
 
