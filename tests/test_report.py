@@ -136,6 +136,7 @@ class Page(Folder):
         (comparison,) = data_of(text)["comparisons"]
         self.assertEqual(comparison["counts"], {"cannot tell": 6})
         self.assertIn("Gradient norms: 2 of 2", comparison["notes"][0])
+        self.assertIn("nothing can be told: 6 cannot tell.", [one["text"] for one in data_of(text)["summary"]])
 
         def elsewhere(_, row):
             row.update({name: "other" for name in ("hardware_id",) if name in row})

@@ -8,6 +8,10 @@ const CHANGE = {
   new: "var(--c5)"
 };
 const MOST_CHANGES = 30;
+/* "rnn-tanh w8 b2 · cpu.avx2 train", where there is little room: the network, its sizes, where it ran. */
+const THREE_LINES = "indexof(datum.label, ' ') < indexof(datum.label, ' · ') ? " +
+    "[slice(datum.label, 0, indexof(datum.label, ' ')), slice(datum.label, indexof(datum.label, ' ') + 1, " +
+    "indexof(datum.label, ' · ')), slice(datum.label, indexof(datum.label, ' · ') + 3)] : " + SPLIT;
 
 function changeSection(keep) {
   if (!DATA.comparisons.length) return;
@@ -57,7 +61,7 @@ function changeSection(keep) {
       type: "nominal",
       sort: values.map(value => value.name),
       title: null,
-      axis: nameAxis()
+      axis: {...nameAxis(), ...(narrow() ? {labelExpr: THREE_LINES, labelLimit: 190, labelFontSize: 11} : {})}
     };
     const x = field => ({
       field,
@@ -82,7 +86,7 @@ function changeSection(keep) {
         columns,
         rows,
         spec: {
-          height: 40 + (narrow() ? 36 : 20) * values.length,
+          height: 40 + (narrow() ? 48 : 20) * values.length,
           data: {values},
           encoding: {
             y,

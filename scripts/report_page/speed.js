@@ -337,7 +337,8 @@ function deviceSection(keep) {
       axis: {
         format: "~g",
         tickCount: 6,
-        values: span < 6 ? [.2, .3, .4, .5, .6, .8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5] :
+        labelOverlap: "greedy",
+        values: span < 6 ? [.2, .3, .5, .7, 1, 1.5, 2, 3, 4, 5] :
                            [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
       }
     });
