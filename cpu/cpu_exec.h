@@ -129,12 +129,15 @@ static inline void vg_job_barrier(const vg_job *job)
         vg_pool_barrier(job->device->pool, job->thread);
 }
 
-/* This thread's share of n columns, in whole vectors: [*first, *last). */
+/* This thread's share of n columns, in whole vectors: [*first, *last). Where they do not come out
+ * even the first threads get one more: the last one's last vector may be a part, which takes longer
+ * to load and store. */
 static inline void vg_columns_share(uint32_t lanes, uint64_t n, uint32_t thread, uint32_t threads,
                                     size_t *first, size_t *last)
 {
-    uint64_t from, to, vectors = (n + lanes - 1) / lanes;
-    vg_pool_share(vectors, thread, threads, &from, &to);
+    uint64_t vectors = (n + lanes - 1) / lanes, whole = vectors / threads, more = vectors % threads;
+    uint64_t from = whole * thread + (thread < more ? thread : more);
+    uint64_t to = from + whole + (thread < more);
     *first = (size_t)(from * lanes < n ? from * lanes : n);
     *last = (size_t)(to * lanes < n ? to * lanes : n);
 }
