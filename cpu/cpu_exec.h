@@ -156,6 +156,10 @@ bool vg_share_many_rows(const vg_device *device, size_t rows);
 /* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
 bool vg_share_few_rows(const vg_device *device, size_t rows);
 
+/* Whether packed weights [k, n] leave too little of the near cache for what they are multiplied
+ * with, so that blocks of it are best copied in the order of their use (vg_product.strips). */
+bool vg_weights_far(const vg_device *device, size_t k, size_t n);
+
 /* Whether each thread does rows of its own, the same in every layer. */
 bool vg_dense_fwd_by_few_rows(const vg_device *device, const vg_dense_fwd *d);
 /* Whether no thread needs what another does in `op`, nor its scratch, for its share of `next`. */

@@ -13,6 +13,9 @@ enum { COPIED_ROWS = 2 * VG_K_BLOCK };
 /* From so many rows a thread on they are shared out whatever the columns. */
 enum { MANY_ROWS = 1024 };
 
+/* So many columns pay for the copy of the rows that they are multiplied with. */
+enum { STRIPS_COLUMNS = 512 };
+
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
 {
     size_t threads = vg_pool_threads(device->pool), lanes = device->kernels->lanes;
@@ -24,6 +27,12 @@ bool vg_share_many_rows(const vg_device *device, size_t rows)
 {
     size_t threads = vg_pool_threads(device->pool);
     return threads > 1 && rows / threads >= MANY_ROWS;
+}
+
+bool vg_weights_far(const vg_device *device, size_t k, size_t n)
+{
+    size_t bytes = k * n * sizeof(float);
+    return bytes > device->near_bytes || (n >= STRIPS_COLUMNS && 2 * bytes > device->near_bytes);
 }
 
 bool vg_share_few_rows(const vg_device *device, size_t rows)
@@ -187,7 +196,7 @@ void vg_dense_bwd_data_run(const vg_job *job)
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t width = (size_t)vectors * g->lanes;
     size_t near_bytes = job->device->near_bytes;
-    bool far = packed && k * (end - col) * sizeof *dz > near_bytes;
+    bool far = packed && vg_weights_far(job->device, k, end - col);
     skip_window skip = {job, row, col};
     vg_product product = {.a = dz + row * dz_row,
                           .a_row = dz_row,

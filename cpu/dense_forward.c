@@ -199,7 +199,7 @@ static void forward_many_rows(const forward *f)
     finish_window finish = {f, row, col};
     float *strips = job->scratch + round_up(pieces * piece, 16) +
                     job->thread * vg_product_strips(g, vectors, near_bytes);
-    bool far = f->in * (end - col) * sizeof *packed > near_bytes;
+    bool far = vg_weights_far(job->device, f->in, end - col);
     for (uint32_t p = 0; p < pieces; p++) {
         vg_product product = {.a = vg_floats(job->exec, *x) + row * x->ld,
                               .a_row = x->ld,
