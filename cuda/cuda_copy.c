@@ -1,5 +1,6 @@
 /* Windows and slots to and from the host: through pinned memory, in pieces, converted there. */
 #include "cuda_exec.h"
+#include "whole_numbers.h"
 
 #include <string.h>
 
@@ -10,16 +11,11 @@ typedef struct vg_piece {
     uint32_t col, cols;
 } vg_piece;
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static vg_piece first_piece(vg_mat mat)
 {
     const uint64_t most = VG_STAGING_BYTES / vg_dtype_size(mat.dtype);
-    const uint64_t cols = least(mat.cols, most);
-    return (vg_piece){.mat = mat, .rows = least(mat.rows, most / cols), .cols = (uint32_t)cols};
+    const uint64_t cols = vg_least(mat.cols, most);
+    return (vg_piece){.mat = mat, .rows = vg_least(mat.rows, most / cols), .cols = (uint32_t)cols};
 }
 
 /* Columns first, then rows; false: that was the last. */
@@ -31,8 +27,8 @@ static bool next_piece(vg_piece *p)
         p->col = 0;
         p->row += p->rows;
     }
-    p->cols = (uint32_t)least(first.cols, p->mat.cols - p->col);
-    p->rows = least(first.rows, p->mat.rows - p->row);
+    p->cols = (uint32_t)vg_least(first.cols, p->mat.cols - p->col);
+    p->rows = vg_least(first.rows, p->mat.rows - p->row);
     return p->rows > 0;
 }
 
@@ -123,7 +119,7 @@ vg_status vg_cuda_slots(vg_exec *exec, vg_slot *out)
     const uint64_t count = exec->program->slot_count, most = VG_STAGING_BYTES / sizeof *out;
     VG_TRY(usable(exec));
     for (uint64_t i = 0; i < count; i += most) {
-        const uint64_t n = least(most, count - i);
+        const uint64_t n = vg_least(most, count - i);
         VG_CUDA(device, cudaMemcpyAsync(exec->staging, exec->slots + i, n * sizeof *out,
                                         cudaMemcpyDeviceToHost, device->stream));
         VG_CUDA(device, cudaStreamSynchronize(device->stream));

@@ -2,14 +2,10 @@
  * own before or after. */
 #include "cuda_exec.h"
 #include "dense_kernels.h"
+#include "whole_numbers.h"
 
 /* A scratch window's rows begin on 64 bytes. */
 enum { ROW_FLOATS = 16 };
-
-static uint64_t round_up(uint64_t n, uint64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
 
 static vg_status launch(const vg_issue *issue, vg_kernel kernel, uint64_t items,
                         const void *arguments)
@@ -37,7 +33,7 @@ static bool in_place(const vg_op *op)
 
 static uint64_t z_ld(const vg_op *op)
 {
-    return in_place(op) ? op->dense_fwd.y.ld : round_up(op->dense_fwd.weight.rows, ROW_FLOATS);
+    return in_place(op) ? op->dense_fwd.y.ld : vg_round_up(op->dense_fwd.weight.rows, ROW_FLOATS);
 }
 
 static vg_status fwd_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)
@@ -147,7 +143,7 @@ static uint64_t sum_parts(const vg_op *op)
 
 static uint64_t sum_ld(const vg_op *op)
 {
-    return round_up(op->dense_bwd_weights.dz.cols, ROW_FLOATS);
+    return vg_round_up(op->dense_bwd_weights.dz.cols, ROW_FLOATS);
 }
 
 static vg_status weights_prepare(vg_exec *exec, const vg_op *op, vg_prepared *out)

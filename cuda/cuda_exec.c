@@ -2,6 +2,7 @@
 #include "cuda_exec.h"
 
 #include "cuda_graph.h"
+#include "whole_numbers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,11 +154,6 @@ typedef struct vg_needs {
     uint64_t scratch[VG_LANES], slots, table, total; /* bytes; scratch 0: no op is there */
 } vg_needs;
 
-static uint64_t most(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Never 0, so that an address is there to be had. */
 static uint64_t whole_lines(uint64_t bytes)
 {
@@ -185,7 +181,7 @@ static vg_status find_needs(vg_device *device, const vg_pieces *pieces, const vg
         VG_TRY(op_scratch(device, program, &program->ops[i], &bytes));
         for (int lane = 0; lane < VG_LANES; lane++)
             if (is_on(pieces, i, lane))
-                n.scratch[lane] = most(n.scratch[lane], whole_lines(bytes));
+                n.scratch[lane] = vg_most(n.scratch[lane], whole_lines(bytes));
     }
     n.total = n.slots + n.table;
     for (int lane = 0; lane < VG_LANES; lane++)
@@ -263,7 +259,7 @@ static vg_status allocate_work(vg_exec *exec)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < exec->gemm_count; i++)
         if (exec->gemms[i].gemm)
-            bytes = most(bytes, vg_gemm_needs(exec->gemms[i].gemm));
+            bytes = vg_most(bytes, vg_gemm_needs(exec->gemms[i].gemm));
     if (bytes == 0)
         return VG_OK;
     for (int i = 0; i < VG_LANES; i++)

@@ -4,6 +4,7 @@
 #include "cuda_pieces.h"
 
 #include "cuda_exec.h"
+#include "whole_numbers.h"
 
 #include <stdlib.h>
 
@@ -158,18 +159,13 @@ static vg_status cut(vg_device *device, const vg_program *program, vg_pieces *p)
     return VG_OK;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 vg_status vg_pieces_make(vg_device *device, const vg_program *program, vg_pieces *out)
 {
     uint32_t count = device->pieces;
     if (!count)
         VG_TRY(vg_pieces_choose(device, program, &count));
     const bool recurrent = program->model.kind != VG_stack;
-    vg_pieces p = {.count = recurrent ? (uint32_t)least(count, program->model.seq_len) : 1,
+    vg_pieces p = {.count = recurrent ? (uint32_t)vg_least(count, program->model.seq_len) : 1,
                    .program = *program};
     if (p.count > 1) {
         p.program.ops = NULL;

@@ -5,6 +5,7 @@
 #include "cuda_exec.h"
 #include "cuda_pieces.h"
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 /* Of a layer, and of all layers together: a graph's nodes cost time and memory too. */
 enum { MOST_PIECES = 32, MOST_IN_ALL = 1024 };
@@ -16,15 +17,6 @@ typedef struct vg_stage {
     double scan_s, product_s; /* of a piece; the product with the whole chip to itself */
     double busy;              /* multiprocessors of the recurrence; 0: all */
 } vg_stage;
-
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-static double smaller(double a, double b)
-{
-    return a < b ? a : b;
-}
 
 static double product_s(const vg_device *device, const vg_program *program, const vg_op *op,
                         double share)
@@ -38,13 +30,13 @@ static vg_status look_at(vg_device *device, const vg_program *program, const vg_
 {
     const vg_scan_regime *regime;
     if (op->kind == VG_DENSE_FWD || op->kind == VG_DENSE_BWD_DATA) {
-        stage->product_s = larger(stage->product_s, product_s(device, program, op, 1.0 / count));
+        stage->product_s = vg_larger(stage->product_s, product_s(device, program, op, 1.0 / count));
         return VG_OK;
     }
     VG_TRY(vg_scan_pick(device, op, program->model.dtype, &regime));
     vg_op piece = *op;
     piece.t1 = piece.t0 + (op->t1 - op->t0 + count - 1) / count;
-    stage->scan_s = larger(stage->scan_s, regime->cost_s(device, &piece, program->model.dtype));
+    stage->scan_s = vg_larger(stage->scan_s, regime->cost_s(device, &piece, program->model.dtype));
     stage->busy = regime->busy ? regime->busy(device, op, program->model.dtype) : 0;
     return VG_OK;
 }
@@ -57,13 +49,14 @@ static double pass_s(const vg_device *device, const vg_stage *s, double layers, 
         return layers * (s->scan_s + s->product_s);
     if (s->busy <= 0 || left < 1)
         return count * layers * (s->scan_s + s->product_s);
-    double wide = smaller(smaller(layers, VG_LAYER_LANES), (double)(int)(chip / s->busy));
+    double wide = vg_smaller(vg_smaller(layers, VG_LAYER_LANES), (double)(int)(chip / s->busy));
     /* One that leaves nothing to the products is worth less than one fewer. */
     if (wide > 1 && chip - wide * s->busy < s->busy)
         wide--;
-    const double rest = larger(1, chip - wide * s->busy);
+    const double rest = vg_larger(1, chip - wide * s->busy);
     const double slots = count * (double)(int)((layers + wide - 1) / wide) + wide - 1;
-    const double slot = larger(s->scan_s, wide * s->product_s * chip / rest) + 2 * VG_GRAPH_NODE_S;
+    const double slot =
+        vg_larger(s->scan_s, wide * s->product_s * chip / rest) + 2 * VG_GRAPH_NODE_S;
     return s->product_s + slots * slot;
 }
 

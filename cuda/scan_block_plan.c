@@ -3,6 +3,7 @@
 #include "scan_block_plan.h"
 
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 enum { PIECE = VG_SCAN_BLOCK_PIECE, WARP = 32, LANES = 128, MOST_SLICES = 32 };
 
@@ -22,55 +23,34 @@ static const vg_scan_block_shape shapes[] = {
 };
 _Static_assert(sizeof shapes / sizeof *shapes == VG_SCAN_BLOCK_SHAPE_COUNT, "count the shapes");
 
-static uint64_t divide_up(uint64_t a, uint64_t b)
-{
-    return a / b + (a % b != 0);
-}
-static uint64_t round_up(uint64_t a, uint64_t b)
-{
-    return divide_up(a, b) * b;
-}
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-static uint64_t most(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 /* Registers of a thread that an instance may have. */
 static uint64_t registers_of(const vg_chip *chip, const vg_scan_block_shape *shape)
 {
-    uint64_t warps = round_up(divide_up(shape->threads, WARP), 4);
-    return least(MOST_REGISTERS, chip->registers / (warps * WARP) / 8 * 8);
+    uint64_t warps = vg_round_up(vg_divide_up(shape->threads, WARP), 4);
+    return vg_least(MOST_REGISTERS, chip->registers / (warps * WARP) / 8 * 8);
 }
 
 /* Blocks that are on a multiprocessor at once. */
 static uint64_t resident(const vg_chip *chip, const vg_scan_block_plan *p)
 {
-    uint64_t threads = round_up(p->threads, 4 * WARP);
+    uint64_t threads = vg_round_up(p->threads, 4 * WARP);
     uint64_t by_registers = chip->registers / (threads * registers_of(chip, &shapes[p->shape]));
     uint64_t by_shared =
         (chip->shared_bytes + RESERVED_SHARED) / (p->shared_bytes + RESERVED_SHARED);
-    return most(1, least(chip->threads / p->threads, least(by_registers, by_shared)));
+    return vg_most(1, vg_least(chip->threads / p->threads, vg_least(by_registers, by_shared)));
 }
 
 double vg_scan_block_cycles(const vg_scan_block_work *w, double blocks)
 {
-    double busiest = (double)divide_up(w->workers, LANES); /* warps of a quarter */
+    double busiest = (double)vg_divide_up(w->workers, LANES); /* warps of a quarter */
     double sums = busiest * w->pieces * PIECE * PIECE * w->rows;
     double rest = (double)(w->pieces - w->kept) * w->workers;
     double weights = rest * PIECE * PIECE * (double)vg_dtype_size(w->w);
     double operands = (double)w->pieces * w->workers * PIECE * sizeof(float) * w->rows / 2;
-    double product = larger(sums, (weights + operands) / VG_SHARED_BYTES_A_CYCLE);
-    double cells = (double)divide_up((uint64_t)w->units * w->rows, LANES) * GATE_INSTRUCTIONS *
+    double product = vg_larger(sums, (weights + operands) / VG_SHARED_BYTES_A_CYCLE);
+    double cells = (double)vg_divide_up((uint64_t)w->units * w->rows, LANES) * GATE_INSTRUCTIONS *
                    vg_cell_find(w->cell)->gates;
-    return blocks * product + PRODUCT_WAIT + larger(blocks * cells, CELL_WAIT);
+    return blocks * product + PRODUCT_WAIT + vg_larger(blocks * cells, CELL_WAIT);
 }
 
 /* Cycles of a step of a multiprocessor's blocks together. */
@@ -91,10 +71,10 @@ bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uin
 {
     uint64_t gates = vg_cell_find(c->cell)->gates * (uint64_t)c->units;
     uint64_t outputs = c->forward ? gates : c->units, products = c->forward ? c->units : gates;
-    uint64_t workers = round_up(divide_up(outputs, PIECE) * slices, WARP);
+    uint64_t workers = vg_round_up(vg_divide_up(outputs, PIECE) * slices, WARP);
     uint64_t rows = shapes[shape].rows, kept = shapes[shape].kept;
-    uint64_t threads = most(workers, round_up(rows * c->units, WARP));
-    uint64_t pieces = most(kept, divide_up(products, PIECE * slices));
+    uint64_t threads = vg_most(workers, vg_round_up(rows * c->units, WARP));
+    uint64_t pieces = vg_most(kept, vg_divide_up(products, PIECE * slices));
     uint64_t floats = rows * PIECE * (pieces * slices + workers / slices);
     uint64_t weights = (pieces - kept) * PIECE * PIECE * workers;
     uint64_t shared = floats * sizeof(float) + weights * vg_dtype_size(c->w);
@@ -108,10 +88,10 @@ bool vg_scan_block_lay_out(const vg_chip *chip, const vg_scan_block_case *c, uin
                             .slices = slices,
                             .pieces = (uint32_t)pieces,
                             .shared_bytes = shared};
-    uint64_t tiles = divide_up(c->batch, rows);
-    uint64_t blocks = least(tiles, chip->multiprocessors * resident(chip, &p));
-    double turns = (double)divide_up(tiles, blocks);
-    double together = (double)divide_up(blocks, chip->multiprocessors);
+    uint64_t tiles = vg_divide_up(c->batch, rows);
+    uint64_t blocks = vg_least(tiles, chip->multiprocessors * resident(chip, &p));
+    double turns = (double)vg_divide_up(tiles, blocks);
+    double together = (double)vg_divide_up(blocks, chip->multiprocessors);
     p.blocks = (uint32_t)blocks;
     p.step_s = turns * step_cycles(c, &p, together) / VG_CLOCK_HZ;
     p.start_s =

@@ -3,6 +3,7 @@
 #include "scan_cluster_plan.h"
 
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 enum { PIECE = VG_SCAN_BLOCK_PIECE, WARP = 32, MOST_SLICES = 32 };
 
@@ -16,23 +17,6 @@ static const vg_scan_block_shape shapes[] = {
 #undef SHAPE
 };
 _Static_assert(sizeof shapes / sizeof *shapes == VG_SCAN_CLUSTER_SHAPE_COUNT, "count the shapes");
-
-static uint64_t divide_up(uint64_t a, uint64_t b)
-{
-    return a / b + (a % b != 0);
-}
-static uint64_t round_up(uint64_t a, uint64_t b)
-{
-    return divide_up(a, b) * b;
-}
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-static uint64_t most(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* Clusters of that many blocks which the chip runs at once. */
 static uint32_t clusters_of(const vg_chip *chip, uint32_t blocks)
@@ -60,7 +44,7 @@ static double step_cycles(const vg_scan_block_case *c, const vg_scan_cluster_pla
                                      .workers = p->workers,
                                      .pieces = p->pieces,
                                      .kept = p->kept};
-    const double blocks = (double)divide_up(c->units, p->block_units);
+    const double blocks = (double)vg_divide_up(c->units, p->block_units);
     return vg_scan_block_cycles(&work, 1) + VG_BLOCK_BARRIER_CYCLES +
            exchange_cycles(c, p->rows, blocks);
 }
@@ -70,21 +54,21 @@ bool vg_scan_cluster_lay_out(const vg_chip *chip, const vg_scan_block_case *c,
 {
     const uint64_t there = clusters_of(chip, choice.cluster), slices = choice.slices;
     const uint64_t rows = shapes[choice.shape].rows, kept = shapes[choice.shape].kept;
-    const uint64_t block_units = round_up(divide_up(c->units, choice.cluster), PIECE);
+    const uint64_t block_units = vg_round_up(vg_divide_up(c->units, choice.cluster), PIECE);
     const uint64_t gates = vg_cell_find(c->cell)->gates * block_units;
     const uint64_t outputs = c->forward ? gates : c->units,
                    products = c->forward ? c->units : gates;
-    const uint64_t workers = round_up(divide_up(outputs, PIECE) * slices, WARP);
-    const uint64_t threads = most(workers, round_up(rows * block_units, WARP));
-    const uint64_t pieces = most(kept, divide_up(products, PIECE * slices));
+    const uint64_t workers = vg_round_up(vg_divide_up(outputs, PIECE) * slices, WARP);
+    const uint64_t threads = vg_most(workers, vg_round_up(rows * block_units, WARP));
+    const uint64_t pieces = vg_most(kept, vg_divide_up(products, PIECE * slices));
     const uint64_t operands = 2 * rows * PIECE * pieces * slices;
     const uint64_t sums = c->forward ? rows * PIECE * (workers / slices)
-                                     : 2 * rows * block_units * divide_up(c->units, block_units);
+                                     : 2 * rows * block_units * vg_divide_up(c->units, block_units);
     const uint64_t weights = (pieces - kept) * PIECE * PIECE * workers * vg_dtype_size(c->w);
     const uint64_t shared = VG_SCAN_CLUSTER_BARRIERS + (operands + sums) * sizeof(float) + weights;
     if (!there || threads > shapes[choice.shape].threads || shared > chip->shared_bytes)
         return false;
-    const uint64_t tiles = divide_up(c->batch, rows), clusters = least(tiles, there);
+    const uint64_t tiles = vg_divide_up(c->batch, rows), clusters = vg_least(tiles, there);
     vg_scan_cluster_plan p = {.shape = choice.shape,
                               .kept = (uint32_t)kept,
                               .rows = (uint32_t)rows,
@@ -96,7 +80,7 @@ bool vg_scan_cluster_lay_out(const vg_chip *chip, const vg_scan_block_case *c,
                               .slices = (uint32_t)slices,
                               .pieces = (uint32_t)pieces,
                               .shared_bytes = shared};
-    p.step_s = (double)divide_up(tiles, clusters) * step_cycles(c, &p) / VG_CLOCK_HZ;
+    p.step_s = (double)vg_divide_up(tiles, clusters) * step_cycles(c, &p) / VG_CLOCK_HZ;
     p.start_s = VG_GRAPH_NODE_S + VG_CLUSTER_BARRIER_S +
                 (double)(outputs * products * vg_dtype_size(c->w)) / VG_LOAD_BYTES_S;
     *out = p;

@@ -2,16 +2,12 @@
  * wins where a step's product is large enough to hide two launches. */
 #include "cuda_exec.h"
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 #include <stdlib.h>
 
 /* A scratch window's rows begin on 64 bytes. */
 enum { ROW_FLOATS = 16 };
-
-static uint64_t round_up(uint64_t n, uint64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
 
 /* Columns of a step's product: [B, G·H] forward, [B, H] back. */
 static uint64_t product_cols(const vg_op *op)
@@ -44,12 +40,12 @@ static double cost_s(const vg_device *device, const vg_op *op, vg_dtype dtype)
 /* The product, and backward what comes back into the states. */
 static uint64_t product_floats(const vg_op *op)
 {
-    return op->batch * round_up(product_cols(op), ROW_FLOATS);
+    return op->batch * vg_round_up(product_cols(op), ROW_FLOATS);
 }
 
 static uint64_t carry_floats(const vg_op *op)
 {
-    return op->batch * round_up(vg_scan_weight(op).cols, ROW_FLOATS);
+    return op->batch * vg_round_up(vg_scan_weight(op).cols, ROW_FLOATS);
 }
 
 static uint64_t scratch(const vg_device *device, const vg_op *op, vg_dtype dtype)
@@ -71,7 +67,7 @@ static vg_status make(vg_exec *exec, const vg_op *op, void **plan)
                                  .k = vg_scan_is_forward(op) ? weight.cols : weight.rows,
                                  .lda = from.ld,
                                  .ldb = weight.ld,
-                                 .ldd = round_up(product_cols(op), ROW_FLOATS),
+                                 .ldd = vg_round_up(product_cols(op), ROW_FLOATS),
                                  .transpose_b = vg_scan_is_forward(op),
                                  .tf32 = exec->program->model.dtype == VG_TF32,
                                  .ab = weight.dtype,
@@ -95,7 +91,7 @@ static vg_window product_window(const vg_issue *issue)
 {
     const uint64_t cols = product_cols(issue->op);
     return (vg_window){issue->scratch, issue->op->batch, (uint32_t)cols,
-                       (uint32_t)round_up(cols, ROW_FLOATS)};
+                       (uint32_t)vg_round_up(cols, ROW_FLOATS)};
 }
 
 static vg_status product(const vg_issue *issue, const vg_gemm *gemm, const void *rows)
@@ -145,7 +141,7 @@ static vg_status backward(const vg_issue *issue, const vg_gemm *gemm)
     const vg_exec *exec = issue->exec;
     const vg_op *op = issue->op;
     const vg_kernel kernel = vg_scan_step_bwd_kernel(op->cell, exec->program->storage);
-    const uint32_t units = vg_scan_weight(op).cols, ld = (uint32_t)round_up(units, ROW_FLOATS);
+    const uint32_t units = vg_scan_weight(op).cols, ld = (uint32_t)vg_round_up(units, ROW_FLOATS);
     vg_scan_bwd_args args;
     vg_scan_bwd_arguments(exec, op, &args);
     float *carry = (float *)(void *)issue->scratch + product_floats(op);

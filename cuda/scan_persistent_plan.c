@@ -3,6 +3,7 @@
 #include "scan_persistent.h"
 
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -26,19 +27,6 @@ typedef struct problem {
     uint32_t step_depth;   /* of a warp */
     uint32_t held;         /* the most steps of a warp with weights in registers */
 } problem;
-
-static uint64_t divide_up(uint64_t a, uint64_t b)
-{
-    return (a + b - 1) / b;
-}
-static uint32_t least(uint64_t a, uint64_t b)
-{
-    return (uint32_t)(a < b ? a : b);
-}
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
 
 static problem problem_of(vg_persistent_chip chip, vg_persistent_shape shape, bool mma)
 {
@@ -66,7 +54,7 @@ static problem problem_of(vg_persistent_chip chip, vg_persistent_shape shape, bo
 /* Warps that hold the columns of so many units. */
 static uint32_t columns_of(const problem *p, uint32_t units)
 {
-    return (uint32_t)divide_up((uint64_t)units * p->gates, p->width);
+    return (uint32_t)vg_divide_up((uint64_t)units * p->gates, p->width);
 }
 
 /* Rows of a set, which the block multiplies at once. */
@@ -87,8 +75,8 @@ static uint64_t lay_out(const problem *p, vg_persistent_tiles *t)
     uint64_t ring_at = weights * p->bytes;
     uint64_t partial_at = ring_at + VG_PERSISTENT_RING * stage * p->bytes;
     uint64_t parts = (uint64_t)t->depth_warps * t->tile_rows * t->stride;
-    t->ring_at = least(ring_at, UINT32_MAX);
-    t->partial_at = least(partial_at, UINT32_MAX);
+    t->ring_at = (uint32_t)vg_least(ring_at, UINT32_MAX);
+    t->partial_at = (uint32_t)vg_least(partial_at, UINT32_MAX);
     return partial_at + parts * sizeof(float);
 }
 
@@ -105,7 +93,7 @@ static double mma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
 {
     const double fragments = t->fragments, steps = t->steps, more = t->steps - t->held;
     const double warps = t->column_warps * t->depth_warps;
-    const double sets = (double)divide_up(t->tile_rows, set_rows(t));
+    const double sets = (double)vg_divide_up(t->tile_rows, set_rows(t));
     const double rounds_to = p->bytes == sizeof(float) ? 4 * VG_PREDICTED_TF32_CYCLES : 0;
     const double pipe = steps * 2 * fragments * VG_PREDICTED_MMA_CYCLES;
     const double issued = steps * (fragments * (3 + rounds_to) + 8) + more * 4 + 8 * fragments;
@@ -114,10 +102,10 @@ static double mma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
         warps * VG_PERSISTENT_MMA_BYTES *
         (steps * fragments * VG_PERSISTENT_MMA_ROWS + more * VG_PERSISTENT_MMA_COLUMNS) /
         VG_SHARED_BYTES_A_CYCLE;
-    const double each = larger(ceil(warps / VG_SCHEDULERS) * larger(pipe, issued), chain);
-    const double chunks = sets * (double)divide_up(t->steps, t->chunk);
+    const double each = vg_larger(ceil(warps / VG_SCHEDULERS) * vg_larger(pipe, issued), chain);
+    const double chunks = sets * (double)vg_divide_up(t->steps, t->chunk);
     const double parts = 2.0 * t->depth_warps * t->tile_rows * t->stride * sizeof(float);
-    return t->rounds * (larger(sets * larger(each, reads), arrival_clocks(p, t, blocks)) +
+    return t->rounds * (vg_larger(sets * vg_larger(each, reads), arrival_clocks(p, t, blocks)) +
                         chunks * VG_BLOCK_BARRIER_CYCLES) +
            VG_L2_WAIT_CYCLES + parts / VG_SHARED_BYTES_A_CYCLE;
 }
@@ -127,7 +115,7 @@ static double fma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
 {
     const double at_once = t->chunk ? VG_PERSISTENT_ROWS : 1, sums = at_once * p->width;
     const double warps = t->column_warps * t->depth_warps * t->row_warps;
-    const double sets = (double)divide_up(t->tile_rows, set_rows(t));
+    const double sets = (double)vg_divide_up(t->tile_rows, set_rows(t));
     const double more = t->steps - t->held, unpacked = p->bytes < sizeof(float);
     const double a = at_once * VG_PERSISTENT_DEEP, w = (double)p->width * VG_PERSISTENT_DEEP;
     /* Instructions of a warp for a set: products, reads, conversions, and the sums' exchange. */
@@ -135,18 +123,18 @@ static double fma_clocks(const problem *p, const vg_persistent_tiles *t, uint32_
                           more * (p->width + unpacked * w) + 4 * sums + 20;
     const double reads =
         WARP * p->bytes * ((t->chunk ? t->steps * a : 0) + more * w) / VG_SHARED_BYTES_A_CYCLE;
-    const double busy = larger(ceil(warps / VG_SCHEDULERS) * issued, warps * reads) * sets;
+    const double busy = vg_larger(ceil(warps / VG_SCHEDULERS) * issued, warps * reads) * sets;
     const double arrival = arrival_clocks(p, t, blocks);
     if (t->chunk == 0) /* each row's numbers are waited for */
-        return t->rounds * larger(sets * VG_L2_WAIT_CYCLES + busy, arrival);
-    const double chunks = sets * (double)divide_up(t->steps, t->chunk);
-    return t->rounds * (larger(busy, arrival) + chunks * VG_BLOCK_BARRIER_CYCLES) +
+        return t->rounds * vg_larger(sets * VG_L2_WAIT_CYCLES + busy, arrival);
+    const double chunks = sets * (double)vg_divide_up(t->steps, t->chunk);
+    return t->rounds * (vg_larger(busy, arrival) + chunks * VG_BLOCK_BARRIER_CYCLES) +
            VG_L2_WAIT_CYCLES;
 }
 
 static double step_seconds(const problem *p, const vg_persistent_tiles *t, uint32_t blocks)
 {
-    const double tiles = (double)divide_up(t->rows, t->tile_rows);
+    const double tiles = (double)vg_divide_up(t->rows, t->tile_rows);
     const double products = p->mma ? mma_clocks(p, t, blocks) : fma_clocks(p, t, blocks);
     const double clocks =
         tiles * (products + cell_clocks + 2 * VG_BLOCK_BARRIER_CYCLES) + VG_BLOCK_BARRIER_CYCLES;
@@ -156,7 +144,7 @@ static double step_seconds(const problem *p, const vg_persistent_tiles *t, uint3
 /* Rows that the block's threads follow together; of fragments whole ones where there are many. */
 static uint32_t tile_rows_of(const problem *p, uint32_t rows, uint32_t follow)
 {
-    const uint32_t tile = least(rows, follow);
+    const uint32_t tile = (uint32_t)vg_least(rows, follow);
     return p->mma && tile < rows && tile > VG_PERSISTENT_MMA_ROWS
                ? tile / VG_PERSISTENT_MMA_ROWS * VG_PERSISTENT_MMA_ROWS
                : tile;
@@ -180,15 +168,15 @@ static vg_persistent_plan plan_with(const problem *p, vg_persistent_choice c)
     vg_persistent_tiles *t = &plan.tiles;
     if (threads > VG_PERSISTENT_THREADS || threads < c.units || c.units % p->width_units)
         return none;
-    t->slices = (uint32_t)divide_up(p->shape.units, c.units);
+    t->slices = (uint32_t)vg_divide_up(p->shape.units, c.units);
     t->units = c.units;
     t->rows = c.rows;
     t->column_warps = c.column_warps;
     t->depth_warps = c.depth_warps;
     t->row_warps = c.row_warps;
-    t->rounds = (uint32_t)divide_up(columns, c.column_warps);
-    t->steps = (uint32_t)divide_up(p->depth, (uint64_t)p->step_depth * c.depth_warps);
-    t->held = t->rounds > 1 ? 0 : least(t->steps, c.held);
+    t->rounds = (uint32_t)vg_divide_up(columns, c.column_warps);
+    t->steps = (uint32_t)vg_divide_up(p->depth, (uint64_t)p->step_depth * c.depth_warps);
+    t->held = t->rounds > 1 ? 0 : (uint32_t)vg_least(t->steps, c.held);
     t->chunk = c.chunk;
     t->tile_rows = tile_rows_of(p, t->rows, threads / t->units);
     t->fragments = p->mma ? fragments_of(t->tile_rows) : 0;
@@ -196,7 +184,7 @@ static vg_persistent_plan plan_with(const problem *p, vg_persistent_choice c)
     if (t->stride % 16 == 0) /* rows of sums that are written together begin in other banks */
         t->stride += p->mma ? 4 : 8;
     plan.shared_bytes = lay_out(p, t);
-    plan.blocks = t->slices * (uint32_t)divide_up(p->shape.batch, t->rows);
+    plan.blocks = t->slices * (uint32_t)vg_divide_up(p->shape.batch, t->rows);
     if (plan.shared_bytes > p->chip.shared_bytes || plan.blocks > p->chip.multiprocessors)
         return none;
     plan.step_s = step_seconds(p, t, plan.blocks);
@@ -234,8 +222,8 @@ static void consider_rings(const problem *p, vg_persistent_choice c, vg_persiste
 static void consider_warps(const problem *p, vg_persistent_choice c, vg_persistent_plan *best)
 {
     const uint32_t columns = columns_of(p, c.units);
-    const uint32_t rounds = (uint32_t)divide_up(columns, MOST_WARPS);
-    c.column_warps = (uint32_t)divide_up(columns, rounds);
+    const uint32_t rounds = (uint32_t)vg_divide_up(columns, MOST_WARPS);
+    c.column_warps = (uint32_t)vg_divide_up(columns, rounds);
     for (c.depth_warps = 1; c.depth_warps * c.column_warps <= MOST_WARPS; c.depth_warps *= 2) {
         if (c.depth_warps > 1 && p->step_depth * c.depth_warps / 2 >= p->depth)
             break;
@@ -249,7 +237,7 @@ static void consider_warps(const problem *p, vg_persistent_choice c, vg_persiste
             c.chunk = 0;
             if (c.row_warps <= c.rows)
                 consider(p, c, best);
-            if (c.row_warps <= divide_up(c.rows, VG_PERSISTENT_ROWS))
+            if (c.row_warps <= vg_divide_up(c.rows, VG_PERSISTENT_ROWS))
                 consider_rings(p, c, best);
         }
     }
@@ -259,7 +247,7 @@ static void consider_warps(const problem *p, vg_persistent_choice c, vg_persiste
 static void consider_units(const problem *p, vg_persistent_plan *best)
 {
     const uint32_t most = p->chip.multiprocessors ? p->chip.multiprocessors : 1;
-    const uint32_t least_units = (uint32_t)divide_up(p->shape.units, most);
+    const uint32_t least_units = (uint32_t)vg_divide_up(p->shape.units, most);
     /* mma: half a warp's columns more each time. */
     const uint32_t each = p->mma ? p->width / 2 : p->width;
     for (uint32_t columns = each;; columns += each) {
@@ -268,8 +256,8 @@ static void consider_units(const problem *p, vg_persistent_plan *best)
             return;
         if (c.units < least_units || c.units == 0)
             continue;
-        const uint32_t slices = (uint32_t)divide_up(p->shape.units, c.units);
-        c.rows = (uint32_t)divide_up(p->shape.batch, most / slices);
+        const uint32_t slices = (uint32_t)vg_divide_up(p->shape.units, c.units);
+        c.rows = (uint32_t)vg_divide_up(p->shape.batch, most / slices);
         consider_warps(p, c, best);
         if (slices == 1)
             return;
@@ -283,8 +271,8 @@ vg_persistent_plan vg_persistent_plan_make(vg_persistent_chip chip, vg_persisten
     const problem fma = problem_of(chip, shape, false), mma = problem_of(chip, shape, true);
     vg_persistent_plan best = {.blocks = 0};
     if (needs)
-        *needs = divide_up(divide_up(shape.units, most), fma.width_units) * fma.width * fma.depth *
-                 fma.bytes;
+        *needs = vg_divide_up(vg_divide_up(shape.units, most), fma.width_units) * fma.width *
+                 fma.depth * fma.bytes;
     if (shape.dtype != VG_FP32 && shape.batch > FMA_ROWS)
         consider_units(&mma, &best);
     consider_units(&fma, &best);

@@ -4,21 +4,13 @@
 #include "stack_kernels.h"
 
 #include "scan_rates.h"
+#include "whole_numbers.h"
 
 #include <math.h>
 #include <stddef.h>
 
 enum { WARP = 32, DEEP = 4, MOST_WARPS = VG_STACK_THREADS / WARP, MOST_UNITS = 64 };
 static const double finish_clocks = 300, first_weights_s = 2e-6;
-
-static uint64_t divide_up(uint64_t a, uint64_t b)
-{
-    return (a + b - 1) / b;
-}
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
 
 /* Instructions that a warp issues for ROWS rows of its columns: products, reads, the copies that
  * run ahead, and the sums' exchange. */
@@ -36,20 +28,20 @@ static double layer_seconds(const vg_stack_plan *plan, vg_persistent_chip chip,
 {
     const vg_persistent_tiles *t = &plan->tiles;
     const double warps = t->column_warps * t->depth_warps * t->row_warps;
-    const double sets = (double)divide_up(t->rows, (uint64_t)plan->at_once * t->row_warps);
+    const double sets = (double)vg_divide_up(t->rows, (uint64_t)plan->at_once * t->row_warps);
     const double depth_bytes = shape.units * (double)sizeof(float);
     const double weight_bytes = VG_STACK_WIDTH * VG_STACK_PIECE * (double)sizeof(float);
     const double shared_clocks = sets * warps * t->steps * weight_bytes / VG_SHARED_BYTES_A_CYCLE;
     const double all = VG_LOAD_BYTES_S * chip.multiprocessors / plan->blocks;
     const double most = VG_L2_BYTES_A_CYCLE * VG_CLOCK_HZ, bytes_s = all < most ? all : most;
-    const double busy = larger(sets * ceil(warps / VG_SCHEDULERS) * issued(plan), shared_clocks);
+    const double busy = vg_larger(sets * ceil(warps / VG_SCHEDULERS) * issued(plan), shared_clocks);
     const double product_s =
-        larger(busy / VG_CLOCK_HZ, t->rows * depth_bytes * t->column_warps / bytes_s) +
+        vg_larger(busy / VG_CLOCK_HZ, t->rows * depth_bytes * t->column_warps / bytes_s) +
         sets * VG_L2_WAIT_CYCLES / VG_CLOCK_HZ;
-    const double after = finish_clocks * (double)divide_up(t->rows, t->tile_rows);
+    const double after = finish_clocks * (double)vg_divide_up(t->rows, t->tile_rows);
     const double chain_s = VG_COUNTER_HOP_S + VG_COUNTER_EACH_S * t->slices + product_s +
                            (after + 3 * VG_BLOCK_BARRIER_CYCLES) / VG_CLOCK_HZ;
-    return larger(chain_s, t->units * depth_bytes / VG_MEMORY_BYTES_S);
+    return vg_larger(chain_s, t->units * depth_bytes / VG_MEMORY_BYTES_S);
 }
 
 /* Two nodes, and the first weights. */
@@ -66,7 +58,7 @@ double vg_stack_graph_s(vg_persistent_chip chip, vg_stack_shape shape, uint32_t 
     const double weights = (double)shape.units * shape.units;
     const double bytes_s = weights * sizeof(float) / (chip.multiprocessors * VG_MEMORY_BYTES_S);
     const double flop_s = weights * shape.batch / (chip.multiprocessors * vg_product_rate(VG_FP32));
-    return layers * ((kernels + 2) * VG_GRAPH_NODE_S + larger(bytes_s, flop_s));
+    return layers * ((kernels + 2) * VG_GRAPH_NODE_S + vg_larger(bytes_s, flop_s));
 }
 
 vg_stack_plan vg_stack_plan_with(vg_persistent_chip chip, vg_stack_shape shape, vg_stack_choice c)
@@ -78,20 +70,20 @@ vg_stack_plan vg_stack_plan_with(vg_persistent_chip chip, vg_stack_shape shape, 
     vg_persistent_tiles *t = &plan.tiles;
     if (warps > MOST_WARPS || c.stages < 2 || c.stages > VG_STACK_STAGES)
         return none;
-    t->slices = (uint32_t)divide_up(shape.units, c.units);
+    t->slices = (uint32_t)vg_divide_up(shape.units, c.units);
     t->units = c.units;
     t->rows = c.rows;
     t->column_warps = columns;
     t->depth_warps = c.depth_warps;
     t->row_warps = c.row_warps;
     t->rounds = 1;
-    t->steps = (uint32_t)divide_up(shape.units, (uint64_t)VG_STACK_PIECE * c.depth_warps);
+    t->steps = (uint32_t)vg_divide_up(shape.units, (uint64_t)VG_STACK_PIECE * c.depth_warps);
     t->tile_rows = WARP * warps / c.units;
     t->stride = c.units + (c.units % 16 ? 0 : VG_STACK_WIDTH); /* rows begin in other banks */
     const uint64_t pieces = (uint64_t)columns * t->steps * c.depth_warps;
     const uint64_t weights = pieces * VG_STACK_WIDTH * VG_STACK_PIECE * sizeof(float) * plan.stages;
     plan.shared_bytes = weights + (uint64_t)c.depth_warps * c.rows * t->stride * sizeof(float);
-    plan.blocks = t->slices * (uint32_t)divide_up(shape.batch, c.rows);
+    plan.blocks = t->slices * (uint32_t)vg_divide_up(shape.batch, c.rows);
     if (plan.shared_bytes > chip.shared_bytes || plan.blocks > chip.multiprocessors)
         return none;
     t->partial_at = (uint32_t)weights;
@@ -123,7 +115,7 @@ static void consider_warps(vg_persistent_chip chip, vg_stack_shape shape, vg_sta
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             c.at_once = rows[i];
             for (c.row_warps = 1; c.row_warps <= most; c.row_warps++)
-                if (c.row_warps <= divide_up(c.rows, c.at_once))
+                if (c.row_warps <= vg_divide_up(c.rows, c.at_once))
                     consider(chip, shape, c, best);
         }
     }
@@ -133,10 +125,11 @@ vg_stack_plan vg_stack_plan_make(vg_persistent_chip chip, vg_stack_shape shape)
 {
     vg_stack_plan best = {.blocks = 0};
     for (uint32_t units = VG_STACK_WIDTH; units <= MOST_UNITS; units += VG_STACK_WIDTH) {
-        const uint64_t slices = divide_up(shape.units, units);
+        const uint64_t slices = vg_divide_up(shape.units, units);
         const uint64_t most = slices <= chip.multiprocessors ? chip.multiprocessors / slices : 0;
         for (uint32_t groups = 1, rows = 0; groups <= most && groups <= shape.batch; groups++) {
-            vg_stack_choice c = {.units = units, .rows = (uint32_t)divide_up(shape.batch, groups)};
+            vg_stack_choice c = {.units = units,
+                                 .rows = (uint32_t)vg_divide_up(shape.batch, groups)};
             if (c.rows != rows)
                 consider_warps(chip, shape, c, &best);
             rows = c.rows;
