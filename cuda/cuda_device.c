@@ -17,8 +17,7 @@ static const vg_option options[] = {
      "clusters of blocks"},
     {"pieces", "auto|1|2|4|8|16|32",
      "into how many pieces of its steps a recurrence is cut, the layers' pieces running beside "
-     "each "
-     "other"},
+     "each other"},
     {"stack", "auto|persistent|graph",
      "how a stack of dense layers runs: equal layers in one kernel, or each layer's in a graph"},
     {0},

@@ -6,12 +6,16 @@
  *
  * a: 4 words, b: 2 words, c: 4 sums of every lane; all lanes of a warp reach them together. Which
  * numbers those are (PTX ISA 8.7, "Matrix Fragments for mma.m16n8k8" and "mma.m16n8k16"), with
- * group = lane / 4 and quad = lane % 4, a word being 1 number deep in tf32 and 2 in bf16: a[0] a[1]
- * weight of columns group, group + 8, word quad of the depth; a[2] a[3] word quad + 4 b[0] b[1]
- * operand of row group, words quad and quad + 4 c[0] c[1]   of column group, rows 2·quad and 2·quad
- * + 1; c[2] c[3] of column group + 8 The order of the sums, their rounding and what becomes of
- * subnormal operands the manual leaves open; the accumulator is at least as precise as fp32 but for
- * its last bit.
+ * group = lane / 4 and quad = lane % 4, a word being 1 number deep in tf32 and 2 in bf16:
+ *
+ *   a[0] a[1]   weight of columns group and group + 8, word quad of the depth
+ *   a[2] a[3]   the same, word quad + 4
+ *   b[0] b[1]   operand of row group, words quad and quad + 4
+ *   c[0] c[1]   of column group, rows 2·quad and 2·quad + 1
+ *   c[2] c[3]   of column group + 8, the same rows
+ *
+ * The order of the sums, their rounding and what becomes of subnormal operands the manual leaves
+ * open; the accumulator is at least as precise as fp32 but for its last bit.
  *
  * The depth's order is ours to choose as long as both operands have the same. A step is 64 bytes of
  * a row deep, two products: a lane takes 16 neighbouring bytes, those of its quad, and words 0 and

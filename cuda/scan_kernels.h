@@ -72,7 +72,7 @@ typedef struct vg_scan_bwd_args {
     /* L: dgates_h of step + 1 times W_hh, fp32 [B, H]; absent at the last step. */
     vg_window product;
     /* What comes back into the states apart from the product, between steps: fp32 [B, H] each,
-     * scratch of the scan (L; other regimes keep it in registers or use it as they like). */
+     * scratch of the scan. L always; M where a block's rows exceed one tile; else in registers. */
     vg_window carry[VG_MAX_STATES];
     uint32_t *flags;
     vg_persistent_tiles tiles;
