@@ -3,27 +3,12 @@
 #ifndef VG_SCAN_BLOCK_CUH
 #define VG_SCAN_BLOCK_CUH
 
+#include "rows.cuh"
 #include "scan_block.h"
 #include "scan_kernels.h"
 #include "vf_cuda.cuh"
 
 enum { PIECE = VG_SCAN_BLOCK_PIECE, WEIGHTS = PIECE * PIECE };
-
-template <vg_model_kind CELL> struct counts;
-#define VG_CELL(id, g, s, k, differ, takes, forget)                                                \
-    template <> struct counts<VG_##id> {                                                           \
-        enum { gates = g, states = s, kept = k, gates_differ = differ };                           \
-    };
-#include "vg/cells.def"
-#undef VG_CELL
-
-/* The reserve's elements: fp32 where it holds a second state. */
-template <bool WIDE, typename W> struct reserve_of {
-    typedef float type;
-};
-template <typename W> struct reserve_of<false, W> {
-    typedef W type;
-};
 
 /* This thread's part of the product, and the block's shared memory. */
 template <typename W> struct block {
@@ -228,15 +213,15 @@ VG_DEVICE void step_product(const block<W> &s, const float (&kept)[KEPT][WEIGHTS
 }
 
 /* The batch row and unit whose cell this thread steps. */
-struct place {
+struct cell_place {
     uint32_t row, unit; /* row: of the tile */
     uint32_t b;         /* of the batch */
     bool active;
 };
 
-VG_DEVICE place place_of(uint32_t tile, uint32_t rows, uint32_t units, uint32_t batch)
+VG_DEVICE cell_place place_of(uint32_t tile, uint32_t rows, uint32_t units, uint32_t batch)
 {
-    place at;
+    cell_place at;
     at.row = thread_index() / units;
     at.unit = thread_index() - at.row * units;
     at.b = tile * rows + at.row;
@@ -261,12 +246,6 @@ template <typename W> VG_DEVICE float rounded(float x)
 VG_DEVICE float operand_of(bool tf32, float state)
 {
     return tf32 ? round_tf32(state) : state;
-}
-
-/* The element of row `row` of a window; row -batch stands right before the first. */
-template <typename T> VG_DEVICE T *element(const vg_window &w, int64_t row, uint32_t col)
-{
-    return (T *)w.at + (row * (int64_t)w.ld + (int64_t)col);
 }
 
 #endif

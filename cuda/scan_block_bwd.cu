@@ -6,7 +6,7 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void backward_tile(const vg_scan_bwd_args &p, const block<W> &s, float *sums,
                              const float (&kept)[KEPT][WEIGHTS], uint32_t tile)
 {
-    place at = place_of(tile, ROWS, p.units, p.batch);
+    cell_place at = place_of(tile, ROWS, p.units, p.batch);
     float *operand = s.v + at.row * s.v_ld + at.unit;
     const float *sum = sums + at.row * s.sums_ld + at.unit;
     const to_sums to = {sums + s.group * PIECE, s.sums_ld};
@@ -31,10 +31,10 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void backward(const vg_scan_bwd_args &p)
 {
     VG_DYNAMIC_SHARED(shared);
-    block<W> s = block_of<W>(p.units, counts<CELL>::gates * p.units, p.slices, KEPT);
+    block<W> s = block_of<W>(p.units, cell_shape<CELL>::gates * p.units, p.slices, KEPT);
     float *sums = block_carve(s, shared, ROWS);
     float kept[KEPT][WEIGHTS];
-    hold_weights<false>(s, p.weight_hh, all_rows{counts<CELL>::gates * p.units}, p.tf32, kept);
+    hold_weights<false>(s, p.weight_hh, all_rows{cell_shape<CELL>::gates * p.units}, p.tf32, kept);
     sync_block();
     uint32_t tiles = divide_up(p.batch, ROWS);
     for (uint32_t tile = block_index(); tile < tiles; tile += block_count())

@@ -75,15 +75,15 @@ VG_DEVICE lines lines_of(const unit_rows &r, uint32_t index)
 }
 
 /* The row and unit that this thread steps. */
-struct station {
-    place at;
+struct cell_station {
+    cell_place at;
     uint32_t unit; /* of the block */
     bool meets;    /* its warp steps some */
 };
-VG_DEVICE station station_of(const member &m, uint32_t block_units, uint32_t tile, uint32_t rows,
-                             uint32_t batch)
+VG_DEVICE cell_station station_of(const member &m, uint32_t block_units, uint32_t tile,
+                                  uint32_t rows, uint32_t batch)
 {
-    station s;
+    cell_station s;
     s.at = place_of(tile, rows, block_units, batch);
     s.unit = s.at.unit;
     s.at.unit = m.first + s.unit;
@@ -94,7 +94,7 @@ VG_DEVICE station station_of(const member &m, uint32_t block_units, uint32_t til
 
 /* Forward. Whole warps call it. Four neighbours' units go together, and each of the four threads
  * sends them to every fourth block. */
-VG_DEVICE void push_state(const member &m, const station &here, bool pushes, uint32_t push,
+VG_DEVICE void push_state(const member &m, const cell_station &here, bool pushes, uint32_t push,
                           float state, float *row)
 {
     uint32_t lane = lane_index() % PIECE, first = lane_index() - lane;

@@ -46,7 +46,7 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void backward_tile(const vg_scan_bwd_args &p, const member &m, backward_memory<W> &b,
                              const float (&kept)[KEPT][WEIGHTS], uint32_t tile, uint32_t *push)
 {
-    const station here = station_of(m, p.block_units, tile, ROWS, p.batch);
+    const cell_station here = station_of(m, p.block_units, tile, ROWS, p.batch);
     const uint32_t output = b.s.group * PIECE, owner = output / p.block_units;
     const uint32_t stride = ROWS * p.block_units, size = ROWS * b.s.v_ld;
     const float *parts = b.parts + here.at.row * p.block_units + here.unit;
@@ -86,7 +86,7 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void backward(const vg_scan_bwd_args &p)
 {
     VG_DYNAMIC_SHARED(shared);
-    enum { GATES = counts<CELL>::gates };
+    enum { GATES = cell_shape<CELL>::gates };
     const member m = member_of(shared, p.units, p.block_units);
     backward_memory<W> b = carve<W, ROWS>(
         block_of<W>(p.units, GATES * p.block_units, p.slices, KEPT), m, p.block_units, shared);

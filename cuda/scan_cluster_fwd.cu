@@ -41,7 +41,7 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void forward_tile(const vg_scan_fwd_args &p, const member &m, forward_memory<W> &f,
                             const float (&kept)[KEPT][WEIGHTS], uint32_t tile, uint32_t *push)
 {
-    const station here = station_of(m, p.block_units, tile, ROWS, p.batch);
+    const cell_station here = station_of(m, p.block_units, tile, ROWS, p.batch);
     const bool pushes = here.at.row < ROWS && here.unit < whole_packs(m.units);
     const uint32_t size = ROWS * f.s.v_ld, steps = (uint32_t)(p.t1 - p.t0);
     const float *sums = f.sums + here.at.row * f.s.sums_ld + here.unit;
@@ -79,7 +79,7 @@ template <vg_model_kind CELL, typename W, int KEPT, int ROWS>
 VG_DEVICE void forward(const vg_scan_fwd_args &p)
 {
     VG_DYNAMIC_SHARED(shared);
-    enum { GATES = counts<CELL>::gates };
+    enum { GATES = cell_shape<CELL>::gates };
     const member m = member_of(shared, p.units, p.block_units);
     forward_memory<W> f =
         carve<W, ROWS>(block_of<W>(GATES * p.block_units, p.units, p.slices, KEPT), shared);

@@ -1,15 +1,16 @@
 /* What both directions of the persistent recurrence share, however they multiply: who does what,
  * how blocks meet between steps, and the ring through which rows come in.
  *
- * A block owns units and keeps their weights for the whole scan. A product
- * (scan_persistent_fma.cuh, scan_persistent_mma.cuh) holds the weights and multiplies a tile of
- * rows with them: P::of(tiles, here, shared)             made in the block's dynamic shared memory
+ * A block owns units and keeps their weights for the whole scan. A product holds the weights and
+ * multiplies a tile of rows with them (scan_persistent_fma.cuh, scan_persistent_mma.cuh):
+ *
+ *   P::of(tiles, here, shared)             made in the block's dynamic shared memory
  *   load_weights(&p, source, tf32)         once; a barrier must follow
  *   multiply_tile(p, operand)              all threads of the block; then a barrier, then
  *   sum_parts(p, row, column)              a sum of it, of column_of(p, gate, unit)
  *
- * The ring: stages in shared memory, filled by asynchronous copies two stages ahead. 24 bytes a
- * clock and multiprocessor arrive 600 clocks later, so about 15 KB must be on their way. */
+ * The ring: stages in shared memory, filled by asynchronous copies two stages ahead. Some 30 bytes
+ * a clock and multiprocessor arrive 600 clocks later, so about 18 KB must be on their way. */
 #ifndef VG_SCAN_PERSISTENT_CUH
 #define VG_SCAN_PERSISTENT_CUH
 
@@ -20,14 +21,6 @@
 #include "vf_cuda.cuh"
 
 enum { RING = VG_PERSISTENT_RING };
-
-/* Kept values are of the storage's type, but fp32 beside a second state. */
-template <int states, typename W> struct reserve_type {
-    typedef float type;
-};
-template <typename W> struct reserve_type<1, W> {
-    typedef W type;
-};
 
 /* What a thread is in its block, and a block in the grid. */
 struct station {

@@ -10,14 +10,6 @@
 
 enum { THREADS = 256, WIDE = 4 };
 
-/* Kept values are of the storage's type, but fp32 beside a second state. */
-template <vg_model_kind kind, typename W> struct reserve_of {
-    typedef W type;
-};
-template <typename W> struct reserve_of<VG_lstm, W> {
-    typedef float type;
-};
-
 /* n numbers from a row of a window, or zeros where it is absent or not wanted. */
 template <int n, typename T>
 VG_DEVICE void load_if(bool wanted, const vg_window &w, uint64_t row, uint32_t col, float *to)
@@ -51,7 +43,7 @@ VG_DEVICE void load_states(const vg_window &y, const vg_window &reserve, const v
                            uint64_t t, uint32_t batch, uint32_t units, uint64_t row, uint32_t unit,
                            float (*s)[n])
 {
-    typedef typename reserve_of<kind, W>::type R;
+    typedef typename reserve_type<cell_shape<kind>::states, W>::type R;
     typedef cell_shape<kind> cell;
     uint64_t before = t * batch + row - batch;
     load_wide<n>(element<const W>(y, before, unit), s[0]);
@@ -70,7 +62,7 @@ VG_DEVICE void load_states(const vg_window &y, const vg_window &reserve, const v
 template <vg_model_kind kind, typename W, int n>
 VG_DEVICE void step_fwd_at(const vg_scan_fwd_args &p, uint64_t row, uint32_t unit)
 {
-    typedef typename reserve_of<kind, W>::type R;
+    typedef typename reserve_type<cell_shape<kind>::states, W>::type R;
     typedef cell_shape<kind> cell;
     float x[cell::gates][n], h[cell::gates][n], s[cell::states][n];
     float s1[cell::states][n], k[cell::kept + 1][n];
@@ -123,7 +115,7 @@ template <int n> VG_DEVICE bool wide_enough(uint64_t rows, uint32_t units)
 
 template <vg_model_kind kind, typename W> VG_DEVICE void step_fwd(const vg_scan_fwd_args &p)
 {
-    typedef typename reserve_of<kind, W>::type R;
+    typedef typename reserve_type<cell_shape<kind>::states, W>::type R;
     bool wide = wide_enough<WIDE>(p.batch, p.units) && packs_fit<WIDE, float>(p.preact_x) &&
                 packs_fit<WIDE, float>(p.product) && packs_fit<WIDE, float>(p.bias_hh) &&
                 packs_fit<WIDE, W>(p.y) && packs_fit<WIDE, R>(p.reserve) &&
@@ -190,7 +182,7 @@ VG_DEVICE void store_outgoing(const vg_scan_bwd_args &p, uint64_t at, uint64_t r
 template <vg_model_kind kind, typename W, int n>
 VG_DEVICE void step_bwd_at(const vg_scan_bwd_args &p, uint64_t row, uint32_t unit)
 {
-    typedef typename reserve_of<kind, W>::type R;
+    typedef typename reserve_type<cell_shape<kind>::states, W>::type R;
     typedef cell_shape<kind> cell;
     float k[cell::kept + 1][n], s[cell::states][n], s1[cell::states][n], ds1[cell::states][n];
     float dx[cell::gates][n], dh[cell::gates][n], ds[cell::states][n];
@@ -256,7 +248,7 @@ template <vg_model_kind kind, typename W, int n> VG_DEVICE void step_bwd(const v
 
 template <vg_model_kind kind, typename W> VG_DEVICE void step_bwd(const vg_scan_bwd_args &p)
 {
-    typedef typename reserve_of<kind, W>::type R;
+    typedef typename reserve_type<cell_shape<kind>::states, W>::type R;
     bool wide = wide_enough<WIDE>(p.batch, p.units) && packs_fit<WIDE, R>(p.reserve) &&
                 packs_fit<WIDE, W>(p.y) && packs_fit<WIDE, W>(p.dgates_x) &&
                 packs_fit<WIDE, W>(p.dgates_h) && packs_fit<WIDE, float>(p.product) &&

@@ -7,8 +7,9 @@
 #include "scan_block.cuh"
 
 template <vg_model_kind CELL, typename W> struct fwd_unit {
-    typedef typename reserve_of<(counts<CELL>::states > 1), W>::type kept_t;
-    float bias[counts<CELL>::gates], state[counts<CELL>::states], x[counts<CELL>::gates];
+    typedef typename reserve_type<cell_shape<CELL>::states, W>::type kept_t;
+    float bias[cell_shape<CELL>::gates], state[cell_shape<CELL>::states],
+        x[cell_shape<CELL>::gates];
     const float *from;
     W *y;
     kept_t *reserve;
@@ -18,13 +19,13 @@ template <vg_model_kind CELL, typename W>
 VG_DEVICE void load_x(const vg_scan_fwd_args &p, fwd_unit<CELL, W> &u)
 {
     VG_UNROLL
-    for (uint32_t g = 0; g < counts<CELL>::gates; g++)
+    for (uint32_t g = 0; g < cell_shape<CELL>::gates; g++)
         u.x[g] = u.from[g * p.units];
     u.from += (uint64_t)p.batch * p.preact_x.ld;
 }
 
 template <vg_model_kind CELL, typename W>
-VG_DEVICE void unit_begin(const vg_scan_fwd_args &p, const place &at, fwd_unit<CELL, W> &u)
+VG_DEVICE void unit_begin(const vg_scan_fwd_args &p, const cell_place &at, fwd_unit<CELL, W> &u)
 {
     typedef typename fwd_unit<CELL, W>::kept_t kept_t;
     int64_t row = (int64_t)(p.t0 * p.batch + at.b), before = row - p.batch;
@@ -32,12 +33,12 @@ VG_DEVICE void unit_begin(const vg_scan_fwd_args &p, const place &at, fwd_unit<C
     u.y = element<W>(p.y, row, at.unit);
     u.reserve = element<kept_t>(p.reserve, row, at.unit);
     VG_UNROLL
-    for (uint32_t g = 0; g < counts<CELL>::gates; g++)
+    for (uint32_t g = 0; g < cell_shape<CELL>::gates; g++)
         u.bias[g] = *element<const float>(p.bias_hh, 0, g * p.units + at.unit);
     u.state[0] = to_float(*element<const W>(p.y, before, at.unit));
     VG_UNROLL
-    for (uint32_t i = 1; i < counts<CELL>::states; i++) {
-        uint32_t col = (counts<CELL>::kept + i - 1) * p.units + at.unit;
+    for (uint32_t i = 1; i < cell_shape<CELL>::states; i++) {
+        uint32_t col = (cell_shape<CELL>::kept + i - 1) * p.units + at.unit;
         u.state[i] = p.t0 ? to_float(*element<const kept_t>(p.reserve, before, col))
                           : *element<const float>(p.state0[i], (int64_t)at.b, at.unit);
     }
@@ -53,7 +54,7 @@ VG_DEVICE void unit_step(const vg_scan_fwd_args &p, const float *sums, uint32_t 
     typedef typename fwd_unit<CELL, W>::kept_t kept_t;
     float x[VG_MAX_GATES], h[VG_MAX_GATES], after[VG_MAX_STATES];
     VG_UNROLL
-    for (uint32_t g = 0; g < counts<CELL>::gates; g++) {
+    for (uint32_t g = 0; g < cell_shape<CELL>::gates; g++) {
         x[g] = u.x[g];
         h[g] = u.bias[g] + sums[g * stride];
     }
@@ -62,7 +63,7 @@ VG_DEVICE void unit_step(const vg_scan_fwd_args &p, const float *sums, uint32_t 
     vg_cell_fwd(CELL, p.activation, x, h, u.state, after, kept);
     u.state[0] = rounded<W>(after[0]);
     VG_UNROLL
-    for (uint32_t i = 1; i < counts<CELL>::states; i++)
+    for (uint32_t i = 1; i < cell_shape<CELL>::states; i++)
         u.state[i] = rounded<kept_t>(after[i]);
 }
 
@@ -73,11 +74,11 @@ VG_DEVICE void unit_store(const vg_scan_fwd_args &p, fwd_unit<CELL, W> &u, const
     from_float(u.state[0], u.y);
     u.y += (uint64_t)p.batch * p.y.ld;
     VG_UNROLL
-    for (int i = 0; i < counts<CELL>::kept; i++)
+    for (int i = 0; i < cell_shape<CELL>::kept; i++)
         from_float(kept[i], &u.reserve[(uint32_t)i * p.units]);
     VG_UNROLL
-    for (uint32_t i = 1; i < counts<CELL>::states; i++)
-        from_float(u.state[i], &u.reserve[(counts<CELL>::kept + i - 1) * p.units]);
+    for (uint32_t i = 1; i < cell_shape<CELL>::states; i++)
+        from_float(u.state[i], &u.reserve[(cell_shape<CELL>::kept + i - 1) * p.units]);
     u.reserve += (uint64_t)p.batch * p.reserve.ld;
 }
 

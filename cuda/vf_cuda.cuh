@@ -72,4 +72,12 @@ template <vg_model_kind kind> struct cell_shape;
 #include "vg/cells.def"
 #undef VG_CELL
 
+/* Kept values are of the storage's type, but fp32 beside a second state. */
+template <int states, typename W> struct reserve_type {
+    typedef float type;
+};
+template <typename W> struct reserve_type<1, W> {
+    typedef W type;
+};
+
 #endif
