@@ -19,6 +19,7 @@ static const char *const cases[] = {
     "stack-leaky_relu/d2/w17/b300/bf16/he/seed4",
     "stack-maxout/d2/w19/b7/bf16/lecun/seed5",
     "stack-maxout/d2/w9/b260/bf16/lecun/pieces3/seed5",
+    "stack-maxout/d2/w5/b33/bf16/lecun/pieces64/seed5",
     "stack-tanh/d4/w40/b33/bf16/xavier/residual/seed6",
     "stack-maxout/d3/w70/b64/bf16/lecun/residual/seed6",
     "stack-tanh/d2/w333/i3/o5/b1/bf16/xavier/clip1e-3/seed7",

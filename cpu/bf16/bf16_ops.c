@@ -70,13 +70,6 @@ static void stage_read(vg_stage *stage, vg_mat m, size_t row, size_t col, size_t
                                     ld);
 }
 
-static void stage_keep(vg_stage *stage, vg_mat m, size_t row, size_t col, size_t rows, size_t cols,
-                       const float *from, size_t ld)
-{
-    assert(stage->count < VG_STAGE_OUTS);
-    stage->out[stage->count++] = (vg_staged){m, row, col, rows, cols, {from, ld}};
-}
-
 vg_rows_in vg_stage_in(vg_stage *stage, vg_mat m, size_t row, size_t col, size_t rows, size_t cols)
 {
     vg_gates_in g = vg_stage_gates_in(stage, m, row, col, rows, cols, 0, 1);
@@ -112,8 +105,8 @@ vg_gates vg_stage_gates_out(vg_stage *stage, vg_mat m, size_t row, size_t col, s
         return (vg_gates){vg_floats(stage->job->exec, m) + row * m.ld + col, m.ld, gate};
     size_t ld, one = vg_stage_size(1, units);
     float *at = stage_take(stage, rows, gates * one, &ld);
-    for (size_t g = 0; g < gates; g++)
-        stage_keep(stage, m, row, col + g * gate, rows, units, at + g * one, ld);
+    assert(stage->count < VG_STAGE_OUTS);
+    stage->out[stage->count++] = (vg_staged){m, row, col, rows, units, gate, gates, {at, ld, one}};
     return (vg_gates){at, ld, one};
 }
 
@@ -121,9 +114,10 @@ void vg_stage_end(vg_stage *stage)
 {
     for (uint32_t i = 0; i < stage->count; i++) {
         const vg_staged *o = &stage->out[i];
-        stage->job->device->bf16->narrow(o->rows, o->cols, o->from.at, o->from.ld,
-                                         vg_bf16_at(stage->job->exec, o->mat, o->row, o->col),
-                                         o->mat.ld);
+        for (size_t g = 0; g < o->gates; g++)
+            stage->job->device->bf16->narrow(
+                o->rows, o->units, o->from.at + g * o->from.gate, o->from.ld,
+                vg_bf16_at(stage->job->exec, o->mat, o->row, o->col + g * o->gate), o->mat.ld);
     }
     stage->count = 0;
 }

@@ -31,8 +31,8 @@ enum { VG_STAGE_OUTS = 12 };
 
 typedef struct vg_staged {
     vg_mat mat;
-    size_t row, col, rows, cols;
-    vg_rows_in from;
+    size_t row, col, rows, units, gate, gates;
+    vg_gates_in from;
 } vg_staged;
 
 typedef struct vg_stage {
