@@ -104,22 +104,35 @@ static double read_rate(vg_device *device, size_t n)
     return best_rate(&p, read_probe);
 }
 
-/* Bytes a thread reads so that they come from that cache and no smaller one. */
+/* Bytes a thread reads so that they come from that cache and no smaller one; in the middle between
+ * their sizes, since a cache that others share, or whose pages conflict, is slower when full, and
+ * its rate is to be one that no pass exceeds. */
 static uint64_t level_bytes(const vg_device *device, uint32_t level)
 {
     const vg_topology *t = &device->topology;
-    uint64_t share = t->caches[level].used_bytes / device->applied.threads;
-    return level == 0 ? share / 2 : share / 4 * 3;
+    const double share = (double)t->caches[level].used_bytes / device->applied.threads;
+    const double nearer =
+        level == 0 ? share / 4 : (double)t->caches[level - 1].used_bytes / device->applied.threads;
+    return (uint64_t)sqrt(share * nearer);
 }
 
 static uint64_t memory_bytes(const vg_device *device)
 {
     const vg_topology *t = &device->topology;
-    uint64_t all = 4 * t->caches[t->cache_count - 1].used_bytes, most = UINT64_C(256) << 20;
-    return (all < most ? all : most) / device->applied.threads;
+    uint64_t cached = t->caches[t->cache_count - 1].used_bytes, most = UINT64_C(256) << 20;
+    most = most < 2 * cached ? 2 * cached : most;
+    return (4 * cached < most ? 4 * cached : most) / device->applied.threads;
 }
 
-/* Memory for the reading, once a device. */
+/* A thread's part, in memory near to it. */
+static void probe_touch(void *context, uint32_t thread, uint32_t threads)
+{
+    const probe *p = context;
+    (void)threads;
+    memset(p->device->probe + thread * p->n, 0, p->n * sizeof(float));
+}
+
+/* Memory for the reading, once a device; the pool is entered. */
 static vg_status probe_memory(vg_device *device)
 {
     uint64_t each = memory_bytes(device);
@@ -131,7 +144,8 @@ static vg_status probe_memory(vg_device *device)
     device->probe = aligned_alloc(4096, bytes);
     if (!device->probe)
         VG_FAIL(VG_NO_MEMORY, "no memory to measure the memory's speed");
-    memset(device->probe, 0, bytes);
+    probe p = {.device = device, .n = bytes / device->applied.threads / sizeof(float)};
+    vg_pool_run(device->pool, probe_touch, &p);
     return VG_OK;
 }
 
@@ -139,10 +153,14 @@ vg_status vg_cpu_peaks(vg_device *device, vg_dtype dtype, vg_peaks *out)
 {
     if (dtype != VG_FP32 && !(dtype == VG_BF16 && device->bf16))
         VG_FAIL(VG_UNSUPPORTED, "this CPU device does not compute in %s", vg_dtype_name(dtype));
-    VG_TRY(probe_memory(device));
     vg_peaks peaks = {0};
     probe barriers = {.device = device};
     vg_pool_enter(device->pool);
+    const vg_status status = probe_memory(device);
+    if (status != VG_OK) {
+        vg_pool_leave(device->pool);
+        return status;
+    }
     peaks.flop_per_s = fma_rate(device, dtype);
     const vg_topology *t = &device->topology;
     for (uint32_t c = 0; c < t->cache_count && c + 1 < VG_MAX_LEVELS; c++)
