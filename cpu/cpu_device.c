@@ -94,13 +94,14 @@ static void warn(const vg_device_options *wanted, const char *format, uint32_t a
         wanted->warn(wanted->warn_context, text);
 }
 
-/* The largest cache that no other of the device's cores shares. */
+/* Of the first and second cache what is a core's own: the whole, or its share where cores share it.
+ * Of all cores, so that no plan depends on the number of threads. */
 static uint64_t near_bytes(const vg_topology *topology)
 {
     uint64_t near = topology->caches[0].bytes;
     for (uint32_t c = 0; c < topology->cache_count; c++)
         if (topology->caches[c].level <= 2)
-            near = topology->caches[c].bytes;
+            near = topology->caches[c].used_bytes / topology->cores;
     return near;
 }
 
@@ -165,13 +166,14 @@ static vg_status cpu_open(const vg_device_info *info, const vg_device_options *w
     bf16_choose(device, &isa[info->index], wanted->settings);
     device->scan_split = split_of(wanted->settings);
     vg_status status = vg_topology_open(&device->topology);
-    if (status == VG_OK)
+    if (status == VG_OK) {
+        device->near_bytes = near_bytes(&device->topology);
         status = threads_start(device, wanted);
+    }
     if (status != VG_OK) {
         cpu_close(device);
         return status;
     }
-    device->near_bytes = near_bytes(&device->topology);
     *out = device;
     return VG_OK;
 }

@@ -27,7 +27,7 @@ struct vg_device {
     vg_device_applied applied;
     vg_scan_split scan_split;
     float *probe;        /* memory that peaks reads; null until then */
-    uint64_t near_bytes; /* of the largest cache that a core has to itself */
+    uint64_t near_bytes; /* of the largest cache up to the second that is a core's own */
 };
 
 /* The packed recurrent weights of one layer, for one direction. */
