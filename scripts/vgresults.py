@@ -21,6 +21,8 @@ SAMPLE = ["run_id", "process"]  # a process: its median over repetitions is one 
 TEXTS = {"run_id", "time_utc", "case", "status", "reason", "verified", "device", "device_name",
          "hardware_id", "build_id", "implementation", "algorithm", "model", "activation", "init",
          "dtype", "bind", "denormals", "pass", "throttle", "checksum", "tensor", "direction", "verdict"}
+COUNTS = {"depth", "width", "input", "output", "seq_len", "batch", "threads", "process", "repetition", "iterations",
+          "memory_bytes", "layer", "step", "elements", "zeros", "subnormals", "infinities", "nans", "attempts"}
 
 
 class Malformed(ValueError):
@@ -90,7 +92,10 @@ def records(path):
 
 
 def _numbers(path, name, position, lines, texts):
-    """A column as doubles; an empty field is NaN."""
+    """A column as doubles; an empty field is NaN, and of a count nothing else but digits is one."""
+    for line, text in zip(lines, texts if name in COUNTS else ()):
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 20):
+            raise Malformed(f"{path}: line {line}, column {position}: {name}: {text[:40]!r} is no count")
     values = pandas.to_numeric(pandas.Series(texts, dtype=object).replace("", math.nan), errors="coerce")
     for i in numpy.flatnonzero(values.isna()):
         if texts[i] not in ("", "nan"):

@@ -50,6 +50,8 @@ class Reading(unittest.TestCase):
         time = HEADER.index("time_s") + 1
         self.refused(text_of({}, {"time_s": "1,5"}), "line 3", f"{len(HEADER) + 1} fields")
         self.refused(text_of({}, {"time_s": "fast"}), f"line 3, column {time}: time_s: 'fast'")
+        for text in ("inf", "-1", "nan", "0.5", "1e3", "9" * 20, "²"):
+            self.refused(text_of({}, {"process": text}), f"line 3, column {HEADER.index('process') + 1}: process")
         self.refused(text_of({"reason": '"a"b'}), "line 2")
         self.refused(text_of({"reason": '"a'}), "line 2")
         self.refused("", "line 1, column 1: no header")
