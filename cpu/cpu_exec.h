@@ -122,6 +122,10 @@ static inline float *vg_floats_or_null(const vg_exec *exec, vg_mat m)
 {
     return m.rows ? vg_floats(exec, m) : NULL;
 }
+static inline bool vg_is_scan(const vg_op *op)
+{
+    return op->kind == VG_SCAN_FWD || op->kind == VG_SCAN_BWD;
+}
 /* None for an op that one thread runs alone. */
 static inline void vg_job_barrier(const vg_job *job)
 {
@@ -201,11 +205,15 @@ void vg_rescale_run(const vg_job *job);
 vg_status vg_memory_map(uint64_t bytes, unsigned char **out);
 void vg_memory_unmap(unsigned char *at, uint64_t bytes);
 
-/* cpu_exec.c */
+/* cpu_load.c */
 uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program);
 vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_program *program,
                        vg_exec **out);
 void vg_exec_unload(vg_exec *exec);
+/* The packed weights of a scan; null: none have a place yet. */
+vg_scan_pack *vg_scan_pack_find(const vg_exec *exec, const vg_op *op);
+
+/* cpu_exec.c */
 vg_status vg_exec_choice(vg_exec *exec, char *out, size_t size);
 vg_status vg_exec_write(vg_exec *exec, vg_mat to, const double *from);
 vg_status vg_exec_read(vg_exec *exec, vg_mat from, double *to);
