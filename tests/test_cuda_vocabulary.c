@@ -1,62 +1,12 @@
-/* Every word of device.cuh, in a kernel of its own or two: what it gives. On a GPU these are the
- * tests of its PTX, in the emulation those of the emulation. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "cuda_kernels/vocabulary.h"
-
-#ifdef VG_CUDA_EMULATED
-#include "emulation.h"
-#endif
-
-#include <cuda_runtime_api.h>
-#include <math.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { INPUTS = 4096, OUT_BYTES = 65536, WORDS = 64 };
-
-/* One launch and what it left. Threads and blocks; cluster 0: none. */
-typedef struct trial {
-    const char *name;
-    vocabulary_kernel kernel;
-    uint32_t blocks, threads, cluster, rounds;
-    size_t dynamic;
-    bool cooperative;
-    void (*check)(const struct trial *trial, const float *in, const void *out,
-                  const uint32_t *words);
-} trial;
+/* Every word of device.cuh that any chip has, in a kernel of its own or two: what it gives. On a
+ * GPU these are the tests of its PTX, in the emulation those of the emulation. */
+#include "vocabulary_trial.h"
 
 static uint32_t bits_of(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
-}
-
-static void same(const trial *t, const char *what, uint64_t index, double got, double expected)
-{
-    if (got != expected && !(isnan(got) && isnan(expected)))
-        fail_msg("%s: %s [%llu]: %.9g, expected %.9g", t->name, what, (unsigned long long)index,
-                 got, expected);
-}
-
-static void check_indexes(const trial *t, const float *in, const void *out, const uint32_t *words)
-{
-    (void)in, (void)words;
-    const uint32_t *got = out, width = t->cluster ? t->cluster : 1;
-    for (uint32_t b = 0; b < t->blocks; b++)
-        for (uint32_t i = 0; i < t->threads; i++, got += 8) {
-            const uint32_t expected[8] = {i,      t->threads, b,         t->blocks,
-                                          i % 32, i / 32,     b % width, width};
-            for (uint32_t k = 0; k < 8; k++)
-                same(t, "index", k, got[k], expected[k]);
-        }
 }
 
 static void check_shared(const trial *t, const float *in, const void *out, const uint32_t *words)
@@ -266,61 +216,8 @@ static void check_mma(const trial *t, const float *in, const void *out, const ui
     same(t, "an operand that was not", 0, got[1], 8);
 }
 
-/* The thread of the grid whose place in its block is i's, in the block `by` ranks on. */
-static uint32_t on(const trial *t, uint32_t i, uint32_t by)
-{
-    const uint32_t block = i / t->threads, rank = block % t->cluster;
-    return (block - rank + (rank + by) % t->cluster) * t->threads + i % t->threads;
-}
-
-static void check_cluster(const trial *t, const float *in, const void *out, const uint32_t *words)
-{
-    (void)words;
-    const float *got = out;
-    const uint32_t n = t->blocks * t->threads;
-    for (uint32_t i = 0; i < n; i++) {
-        same(t, "remote_store", i, got[i], in[on(t, i, t->cluster - 1)]);
-        same(t, "remote_load", i, got[n + i], 2 * in[on(t, i, 1)]);
-    }
-}
-
-static void check_mbar(const trial *t, const float *in, const void *out, const uint32_t *words)
-{
-    (void)words;
-    const float *got = out;
-    const uint32_t n = t->threads;
-    for (uint32_t i = 0; i < t->blocks * n; i++)
-        same(t, "seen after mbar_wait", i, got[i], in[i / n * n + (i + t->rounds) % n]);
-}
-
-static void check_mbar_remote(const trial *t, const float *in, const void *out,
-                              const uint32_t *words)
-{
-    (void)words;
-    const float *got = out;
-    for (uint32_t b = 0; b < t->blocks; b++)
-        for (uint32_t i = 0; i < t->threads; i++) {
-            const bool given = b % t->cluster == 0 && i < t->cluster;
-            same(t, "arrived", b * t->threads + i, got[b * t->threads + i], given ? in[b + i] : 0);
-        }
-}
-
-static void check_async(const trial *t, const float *in, const void *out, const uint32_t *words)
-{
-    (void)words;
-    const float *got = out;
-    const uint32_t back = (t->cluster - 1) * t->rounds % t->cluster;
-    for (uint32_t i = 0; i < t->blocks * t->threads; i++) {
-        float expected = in[on(t, i, back)];
-        for (uint32_t r = 0; r < t->rounds; r++)
-            expected += 1;
-        same(t, "remote_store_async", i, got[i], expected);
-    }
-}
-
 static const trial trials[] = {
     {"indexes", VOCABULARY_INDEXES, 5, 70, 0, 0, 0, false, check_indexes},
-    {"indexes of a cluster", VOCABULARY_INDEXES, 8, 70, 4, 0, 0, false, check_indexes},
     {"shared memory", VOCABULARY_SHARED, 1, 96, 0, 0, 96 * 4, false, check_shared},
     {"named barriers", VOCABULARY_NAMED, 1, 128, 0, 4, 0, false, check_named},
     {"shuffles", VOCABULARY_WARP, 1, 32, 0, 0, 0, false, check_warp},
@@ -332,129 +229,15 @@ static const trial trials[] = {
     {"add_acq_rel", VOCABULARY_ADD, 7, 100, 0, 0, 0, false, check_add},
     {"copy_async", VOCABULARY_COPY, 1, 128, 0, 0, 0, false, check_copy},
     {"tensor cores", VOCABULARY_MMA, 1, 32, 0, 0, 0, false, check_mma},
-    {"remote store and load", VOCABULARY_CLUSTER, 8, 64, 4, 0, 0, false, check_cluster},
-    {"mbarrier", VOCABULARY_MBAR, 2, 128, 2, 5, 0, false, check_mbar},
-    {"a remote mbarrier", VOCABULARY_MBAR_REMOTE, 8, 32, 8, 0, 0, false, check_mbar_remote},
-    {"asynchronous stores", VOCABULARY_ASYNC, 8, 64, 4, 6, 0, false, check_async},
 };
-
-static void ok(const trial *t, cudaError_t error, const char *call)
-{
-    if (error)
-        fail_msg("%s: %s: %s", t->name, call, cudaGetErrorString(error));
-}
-#define OK(call) ok(t, (call), #call)
-
-static void launch(const trial *t, cudaStream_t stream, vocabulary_args args)
-{
-    cudaLaunchAttribute attributes[2];
-    memset(attributes, 0, sizeof attributes);
-    unsigned count = 0;
-    if (t->cooperative) {
-        attributes[count].id = cudaLaunchAttributeCooperative;
-        attributes[count++].val.cooperative = 1;
-    }
-    if (t->cluster) {
-        attributes[count].id = cudaLaunchAttributeClusterDimension;
-        attributes[count].val.clusterDim.x = t->cluster;
-        attributes[count].val.clusterDim.y = 1;
-        attributes[count++].val.clusterDim.z = 1;
-    }
-    const cudaLaunchConfig_t config = {.gridDim = {t->blocks, 1, 1},
-                                       .blockDim = {t->threads, 1, 1},
-                                       .dynamicSmemBytes = t->dynamic,
-                                       .stream = stream,
-                                       .attrs = attributes,
-                                       .numAttrs = count};
-    void *arguments[] = {&args};
-    OK(cudaLaunchKernelExC(&config, vocabulary(t->kernel).function, arguments));
-    OK(cudaStreamSynchronize(stream));
-}
-
-static void fill(float *in)
-{
-    static const float special[] = {0,
-                                    -0.f,
-                                    INFINITY,
-                                    -INFINITY,
-                                    NAN,
-                                    0x1p-149f,
-                                    -0x1.fffffep-127f,
-                                    0x1.fffffep127f,
-                                    0x1.000ffep0f,
-                                    0x1.001p0f,
-                                    -0x1.003p3f,
-                                    0x1.018p0f,
-                                    0x1.008p0f};
-    for (uint32_t i = 0; i < INPUTS; i++)
-        in[i] = (float)i * 0.37109375f - 700;
-    memcpy(in, special, sizeof special);
-}
-
-static void run(const trial *t)
-{
-    static float in[INPUTS];
-    static _Alignas(16) unsigned char out[OUT_BYTES];
-    uint32_t words[WORDS] = {0};
-    cudaStream_t stream;
-    vocabulary_args args = {.rounds = t->rounds};
-    void *device_in, *device_words;
-    fill(in);
-    memset(out, 0, sizeof out);
-    OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    OK(cudaMalloc(&device_in, sizeof in));
-    OK(cudaMalloc(&args.out, sizeof out));
-    OK(cudaMalloc(&device_words, sizeof words));
-    args.in = device_in;
-    args.words = device_words;
-    OK(cudaMemcpy(device_in, in, sizeof in, cudaMemcpyHostToDevice));
-    OK(cudaMemcpy(args.out, out, sizeof out, cudaMemcpyHostToDevice));
-    OK(cudaMemcpy(device_words, words, sizeof words, cudaMemcpyHostToDevice));
-    launch(t, stream, args);
-    OK(cudaMemcpy(out, args.out, sizeof out, cudaMemcpyDeviceToHost));
-    OK(cudaMemcpy(words, device_words, sizeof words, cudaMemcpyDeviceToHost));
-    t->check(t, in, out, words);
-    OK(cudaFree(device_in));
-    OK(cudaFree(args.out));
-    OK(cudaFree(device_words));
-    OK(cudaStreamDestroy(stream));
-}
-
-static void run_all(void)
-{
-    struct cudaDeviceProp chip;
-    assert_int_equal(cudaGetDeviceProperties(&chip, 0), cudaSuccess);
-    for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
-        if (chip.major >= 9 || (!trials[i].cluster && trials[i].kernel < VOCABULARY_CLUSTER))
-            run(&trials[i]);
-}
 
 static void every_word(void **state)
 {
     (void)state;
-#ifdef VG_CUDA_EMULATED
-    for (int policy = 0; policy < EMU_POLICY_COUNT; policy++)
-        for (uint64_t seed = 1; seed <= 5; seed++) {
-            emu_settings settings = emu_defaults();
-            settings.policy = (emu_policy)policy;
-            settings.seed = seed;
-            emu_reset(&settings);
-            run_all();
-        }
-    assert_int_equal(emu_reset(NULL), 0);
-#else
-    run_all();
-#endif
+    trials_run_all(trials, sizeof trials / sizeof trials[0]);
 }
 
 int main(void)
 {
-    int devices = 0;
-    const cudaError_t error = cudaGetDeviceCount(&devices);
-    if (error || !devices) {
-        printf("skipped: no CUDA device: %s\n", cudaGetErrorString(error));
-        return 77;
-    }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_word)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return trials_main(every_word, 0);
 }

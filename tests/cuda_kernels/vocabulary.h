@@ -1,5 +1,5 @@
 /* Kernels that each use one word or two of device.cuh: what they leave is in
- * test_cuda_vocabulary.c. Plain C. */
+ * test_cuda_vocabulary.c, those of clusters in test_cuda_vocabulary_clusters.c. Plain C. */
 #ifndef VG_TEST_VOCABULARY_H
 #define VG_TEST_VOCABULARY_H
 
