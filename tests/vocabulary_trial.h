@@ -128,6 +128,7 @@ static void run(const trial *t)
     OK(cudaMemcpy(device_in, in, sizeof in, cudaMemcpyHostToDevice));
     OK(cudaMemcpy(args.out, out, sizeof out, cudaMemcpyHostToDevice));
     OK(cudaMemcpy(device_words, words, sizeof words, cudaMemcpyHostToDevice));
+    OK(cudaDeviceSynchronize()); /* the stream does not wait for copies beside it */
     launch(t, stream, args);
     OK(cudaMemcpy(out, args.out, sizeof out, cudaMemcpyDeviceToHost));
     OK(cudaMemcpy(words, device_words, sizeof words, cudaMemcpyDeviceToHost));
