@@ -1,15 +1,11 @@
 /* A program loaded on a CPU device: the ops of its dtype, and its memory. */
 #include "cpu_exec.h"
+#include "sizes.h"
 
 #include <stdlib.h>
 
 /* Beyond the arena's end, so that whole vectors may be read; and between the parts of `extra`. */
 enum { SLACK_BYTES = 4096, PART_BYTES = 4096 };
-
-static uint64_t round_up(uint64_t n, uint64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
 
 /* Dtypes. */
 
@@ -86,8 +82,7 @@ static uint64_t pack_bytes_of(const vg_device *device, const vg_ops *ops, const 
 {
     size_t floats = vg_scan_pack_size(device, ops, op, vg_pool_threads(device->pool));
     size_t alone = vg_scan_pack_size(device, ops, op, 1);
-    floats = alone > floats ? alone : floats;
-    return round_up(floats * sizeof(float), PART_BYTES) + PART_BYTES;
+    return vg_round_up(vg_larger(floats, alone) * sizeof(float), PART_BYTES) + PART_BYTES;
 }
 
 static size_t scratch_of(const vg_device *device, const vg_ops *ops, const vg_op *op)
@@ -107,8 +102,7 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
     *packs = 0;
     for (uint32_t i = 0; ops && i < program->op_count; i++) {
         const vg_op *op = &program->ops[i];
-        size_t needs = scratch_of(device, ops, op);
-        scratch = needs > scratch ? needs : scratch;
+        scratch = vg_larger(scratch, scratch_of(device, ops, op));
         bool timed = (op->pass & VG_PASSES_TRAIN) != 0;
         if (vg_is_scan(op) && timed && !is_repeated(program, i)) {
             *pack_bytes += pack_bytes_of(device, ops, op);
@@ -119,11 +113,10 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
         vg_wave wave = vg_wave_find(device, ops, program, i);
         if (wave.layers == 0)
             continue;
-        size_t needs = vg_wave_scratch(device, ops, program, i, &wave);
-        scratch = needs > scratch ? needs : scratch;
+        scratch = vg_larger(scratch, vg_wave_scratch(device, ops, program, i, &wave));
         i += 2 * wave.layers - 1;
     }
-    return round_up(scratch * sizeof(float), PART_BYTES) + PART_BYTES;
+    return vg_round_up(scratch * sizeof(float), PART_BYTES) + PART_BYTES;
 }
 
 uint64_t vg_exec_extra_bytes(vg_device *device, const vg_program *program)
@@ -169,7 +162,7 @@ static void touch(void *context, uint32_t thread, uint32_t threads)
 {
     vg_exec *exec = context;
     uint64_t first, last, unit = UINT64_C(1) << 21;
-    vg_pool_share((exec->mapped_bytes + unit - 1) / unit, thread, threads, &first, &last);
+    vg_pool_share(vg_parts(exec->mapped_bytes, unit), thread, threads, &first, &last);
     for (uint64_t at = first * unit; at < last * unit && at < exec->mapped_bytes; at += 4096)
         exec->arena[at] = 0;
 }
@@ -182,7 +175,7 @@ vg_status vg_exec_load(vg_device *device, const vg_model *model, const vg_progra
     uint64_t pack_bytes;
     uint32_t packs;
     uint64_t scratch = extra_sizes(device, program, &pack_bytes, &packs);
-    uint64_t arena = round_up(program->arena_bytes + SLACK_BYTES, PART_BYTES);
+    uint64_t arena = vg_round_up(program->arena_bytes + SLACK_BYTES, PART_BYTES);
     vg_exec *exec = calloc(1, sizeof *exec);
     vg_status status = VG_NO_MEMORY;
     if (!exec)

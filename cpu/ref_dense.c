@@ -1,6 +1,7 @@
 /* The dense layer in double, a row at a time. */
 #include "ref_machine.h"
 #include "ref_vf.h"
+#include "sizes.h"
 
 #include <string.h>
 
@@ -18,11 +19,6 @@ static void maxout_row(const double *z, uint32_t pieces, uint32_t out, double *y
             }
         }
     }
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* y and what is kept beside it, from z of one row. */
@@ -58,7 +54,7 @@ void vg_ref_dense_fwd(vg_ref_machine *machine, const vg_op *op)
     double *skip = vg_ref_take(machine, out), *winner = vg_ref_take(machine, out);
     vg_ref_get_row(machine, &d->bias, 0, bias);
     for (uint64_t first = 0; first < d->x.rows; first += VG_REF_ROWS) {
-        const uint64_t rows = least(VG_REF_ROWS, d->x.rows - first);
+        const uint64_t rows = vg_least(VG_REF_ROWS, d->x.rows - first);
         for (uint64_t r = 0; r < rows; r++) {
             vg_ref_get_row(machine, &d->x, first + r, x + r * in);
             memcpy(z + r * wide, bias, wide * sizeof *z);
@@ -112,7 +108,7 @@ void vg_ref_dense_bwd_data(vg_ref_machine *machine, const vg_op *op)
     double *dx = vg_ref_take(machine, VG_REF_ROWS * (uint64_t)in);
     double *dy = vg_ref_take(machine, out), *a = vg_ref_take(machine, out);
     for (uint64_t first = 0; first < d->dy.rows; first += VG_REF_ROWS) {
-        const uint64_t rows = least(VG_REF_ROWS, d->dy.rows - first);
+        const uint64_t rows = vg_least(VG_REF_ROWS, d->dy.rows - first);
         for (uint64_t r = 0; r < rows; r++)
             begin_row(machine, op, first + r, dy, a, dz + r * wide, dx + r * in);
         vg_ref_product_rows(machine, (vg_ref_rows){dx, in, dz, wide, 1, rows, in, wide, weight});
@@ -129,7 +125,7 @@ void vg_ref_dense_bwd_weights(vg_ref_machine *machine, const vg_op *op)
     double *dweight = vg_ref_take(machine, VG_REF_ROWS * (uint64_t)in);
     double *dbias = vg_ref_take(machine, wide);
     for (uint64_t first = 0; first < wide; first += VG_REF_ROWS) {
-        const uint64_t rows = least(VG_REF_ROWS, wide - first);
+        const uint64_t rows = vg_least(VG_REF_ROWS, wide - first);
         memset(dweight, 0, rows * in * sizeof *dweight);
         vg_ref_product_rows(machine, (vg_ref_rows){dweight, in, dz.data + first, 1, dz.ld, rows, in,
                                                    d->dz.rows, x});

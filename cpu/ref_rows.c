@@ -2,6 +2,7 @@
  * them, and shared out among threads, since whole nets are computed in double to be compared with.
  * Every element is summed in one order, however the work is cut. */
 #include "ref_machine.h"
+#include "sizes.h"
 
 #include <string.h>
 
@@ -42,11 +43,6 @@ EVERY_WIDTH static void tile_product_2(double *restrict out, double *restrict ot
         }
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void block_product(const vg_ref_rows *p, uint64_t row, uint64_t rows, uint64_t col,
                           uint64_t cols)
 {
@@ -60,19 +56,19 @@ static void block_product(const vg_ref_rows *p, uint64_t row, uint64_t rows, uin
                 memset(none, 0, sizeof none);
             tile_product_2(out, two ? out + p->out_ld : none, cols, a, two ? a + p->a_row : a,
                            p->a_k, p->b.data + k * p->b.ld + col, p->b.ld,
-                           least(K_BLOCK, p->length - k));
+                           vg_least(K_BLOCK, p->length - k));
         }
 }
 
 static void share(void *context, uint32_t thread, uint32_t threads)
 {
     const vg_ref_rows *p = context;
-    const uint64_t tiles = (p->n + TILE - 1) / TILE, blocks = (p->rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    const uint64_t tiles = vg_parts(p->n, TILE), blocks = vg_parts(p->rows, ROW_BLOCK);
     uint64_t first, last;
     vg_pool_share(tiles * blocks, thread, threads, &first, &last);
     for (uint64_t i = first; i < last; i++) {
         const uint64_t row = i / tiles * ROW_BLOCK, col = i % tiles * TILE;
-        block_product(p, row, least(ROW_BLOCK, p->rows - row), col, least(TILE, p->n - col));
+        block_product(p, row, vg_least(ROW_BLOCK, p->rows - row), col, vg_least(TILE, p->n - col));
     }
 }
 

@@ -1,6 +1,7 @@
 /* The ops that look at signals: loss, clipping, norms, the census, rescaling. No sum depends on the
  * number of threads. */
 #include "cpu_exec.h"
+#include "sizes.h"
 
 #include <math.h>
 
@@ -60,7 +61,7 @@ void vg_loss_run(const vg_job *job)
 
 static uint64_t parts_of(const vg_mat *grad)
 {
-    return (grad->rows + CLIP_ROWS - 1) / CLIP_ROWS;
+    return vg_parts(grad->rows, CLIP_ROWS);
 }
 
 size_t vg_clip_scratch(const vg_op *op)
@@ -73,8 +74,8 @@ size_t vg_clip_scratch(const vg_op *op)
 
 static vg_mat clip_part(const vg_mat *grad, uint64_t part)
 {
-    uint64_t first = part * CLIP_ROWS, left = grad->rows - first;
-    return vg_mat_rows(*grad, first, left < CLIP_ROWS ? left : CLIP_ROWS);
+    uint64_t first = part * CLIP_ROWS;
+    return vg_mat_rows(*grad, first, vg_least(CLIP_ROWS, grad->rows - first));
 }
 
 static double squares(const vg_job *job, double *parts)
@@ -120,8 +121,7 @@ void vg_clip_run(const vg_job *job)
 
 static vg_mat segment(const vg_mat *m, uint64_t each, uint64_t i)
 {
-    uint64_t left = m->rows - i * each;
-    return vg_mat_rows(*m, i * each, left < each ? left : each);
+    return vg_mat_rows(*m, i * each, vg_least(each, m->rows - i * each));
 }
 
 void vg_measure_run(const vg_job *job)

@@ -1,22 +1,18 @@
 /* Dense layers in bf16. A product leaves a block of floats in cache, and what follows it (bias,
  * activation, a skip) rounds once on the way to the window. */
 #include "bf16_ops.h"
+#include "sizes.h"
 
 /* A block of the batch, and of the columns that are computed at a time; panels of B in vectors. */
 enum { ROWS = 128, COLS = 48, VECTORS = 2 };
 /* Rows of dz and x that are packed at a time for the weights' gradient: a multiple of 2. */
 enum { DEPTH = 512 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The next floats of `memory`; null where that is null and only sizes are asked for. */
 static float *take(float *memory, size_t *used, size_t floats)
 {
     float *at = memory ? memory + *used : NULL;
-    *used += (floats + 15) / 16 * 16;
+    *used += vg_round_up(floats, 16);
     return at;
 }
 
@@ -35,7 +31,7 @@ typedef struct forward {
 static forward forward_begin(const vg_device *device, const vg_op *op, float *memory, size_t *size)
 {
     const vg_dense_fwd *d = &op->dense_fwd;
-    size_t rows = least(ROWS, d->x.rows), row = vg_stage_size(1, rows);
+    size_t rows = vg_least(ROWS, d->x.rows), row = vg_stage_size(1, rows);
     forward f = {.d = d,
                  .pieces = op->pieces,
                  .out = d->y.cols,
@@ -156,7 +152,7 @@ static void forward_block(const forward *f, size_t row, size_t n, size_t first, 
         vg_pack(g, vectors, f->panels, vg_bf16_row(f->job->exec, *x, row), x->ld / 2, true,
                 f->pairs, 0, f->pairs, 0, n);
     for (size_t col = first; col < last; col += COLS) {
-        size_t cols = least(COLS, last - col);
+        size_t cols = vg_least(COLS, last - col);
         for (size_t p = 0; p < f->pieces; p++) {
             if (dots)
                 forward_dots(f, row, n, p, col, cols);
@@ -181,7 +177,7 @@ void vg_bf16_dense_fwd(const vg_job *job)
     else
         vg_columns_share((uint32_t)lanes, end, job->thread, job->threads, &col, &end);
     for (; row < row_end; row += ROWS)
-        forward_block(&f, row, least(ROWS, row_end - row), col, end);
+        forward_block(&f, row, vg_least(ROWS, row_end - row), col, end);
 }
 
 /* Backward by the data. */
@@ -198,7 +194,7 @@ static backward backward_begin(const vg_device *device, const vg_op *op, float *
 {
     const vg_dense_bwd_data *d = &op->dense_bwd_data;
     const vg_gemm_kernels *g = device->bf16->gemm;
-    size_t rows = least(ROWS, d->dx.rows), width = VECTORS * g->lanes;
+    size_t rows = vg_least(ROWS, d->dx.rows), width = VECTORS * g->lanes;
     backward b = {.d = d, .pairs = vg_bf16_pairs(d->weight.rows)};
     b.panel_floats = width * b.pairs;
     *size = 0;
@@ -260,7 +256,7 @@ static void dz_make(const backward *b)
         vg_columns_share(job->kernels->lanes, d->dy.cols, job->thread, job->threads, &col, &end);
     for (size_t row = first; row < last; row += ROWS)
         for (size_t at = col; at < end; at += COLS)
-            derivative(b, row, least(ROWS, last - row), at, least(COLS, end - at));
+            derivative(b, row, vg_least(ROWS, last - row), at, vg_least(COLS, end - at));
     vg_job_barrier(job);
 }
 
@@ -310,11 +306,11 @@ void vg_bf16_dense_bwd_data(const vg_job *job)
     for (size_t at = row; at < row_end; at += ROWS) {
         float *panel = b.panels;
         for (size_t j = col; j < end; j += width, panel += b.panel_floats) {
-            size_t cols = least(width, end - j);
+            size_t cols = vg_least(width, end - j);
             if (at == row)
                 vg_bf16_pack_rows(k, VECTORS, panel, vg_bf16_at(job->exec, d->weight, 0, j),
                                   d->weight.ld, d->weight.rows, 0, cols);
-            dx_block(&b, panel, at, least(ROWS, row_end - at), j, cols);
+            dx_block(&b, panel, at, vg_least(ROWS, row_end - at), j, cols);
         }
     }
 }
@@ -333,7 +329,8 @@ static weights weights_begin(const vg_device *device, const vg_op *op, float *me
 {
     const vg_dense_bwd_weights *d = &op->dense_bwd_weights;
     const vg_gemm_kernels *g = device->bf16->gemm;
-    size_t pairs = vg_bf16_pairs(least(DEPTH, d->dz.rows)), threads = vg_pool_threads(device->pool);
+    size_t pairs = vg_bf16_pairs(vg_least(DEPTH, d->dz.rows)),
+           threads = vg_pool_threads(device->pool);
     size_t x_floats = vg_pack_size(g, VECTORS, pairs, d->x.cols);
     weights w = {.job = NULL};
     *size = 0;
@@ -396,19 +393,19 @@ void vg_bf16_dense_bwd_weights(const vg_job *job)
     size_t size, col, end, first, last, width = VECTORS * k->gemm->lanes;
     weights w = weights_begin(job->device, job->op, job->scratch, &size);
     w.job = job;
-    w.dz += job->thread * COLS * vg_bf16_pairs(least(DEPTH, d->dz.rows));
+    w.dz += job->thread * COLS * vg_bf16_pairs(vg_least(DEPTH, d->dz.rows));
     if (w.turned)
         w.turned += job->thread * COLS * w.turned_row;
     vg_columns_share(k->gemm->lanes, d->dweight.rows, job->thread, job->threads, &col, &end);
     vg_columns_share((uint32_t)width, d->x.cols, job->thread, job->threads, &first, &last);
     for (size_t row = 0; row < d->x.rows; row += DEPTH) {
-        size_t n = least(DEPTH, d->x.rows - row);
+        size_t n = vg_least(DEPTH, d->x.rows - row);
         float *x = w.x[row / DEPTH % 2];
         vg_bf16_pack_rows(k, VECTORS, x, vg_bf16_at(job->exec, d->x, row, 0), d->x.ld, n, first,
                           last - first);
         vg_job_barrier(job);
         for (size_t at = col; at < end; at += COLS)
-            weights_block(&w, x, row, n, at, least(COLS, end - at));
+            weights_block(&w, x, row, n, at, vg_least(COLS, end - at));
     }
 }
 

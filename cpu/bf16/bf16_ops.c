@@ -1,5 +1,6 @@
 /* The row of bf16 in the table of dtypes, and what its ops share: staging and packing. */
 #include "bf16_ops.h"
+#include "sizes.h"
 
 #include <assert.h>
 
@@ -44,7 +45,7 @@ void vg_bf16_pack_rows(const vg_bf16_kernels *kernels, uint32_t vectors, float *
 {
     size_t width = (size_t)vectors * kernels->gemm->lanes, pairs = vg_bf16_pairs(k);
     for (size_t j = first; j < first + count; j += width) {
-        size_t left = first + count - j, n = left < width ? left : width;
+        size_t n = vg_least(width, first + count - j);
         float *panel = to + j * pairs;
         if (n < width)
             memset(panel, 0, width * pairs * sizeof *panel);

@@ -1,15 +1,11 @@
 /* Signals of programs in bf16: windows are widened a part at a time and looked at in fp32. */
 #include "bf16_ops.h"
+#include "sizes.h"
 
 #include <math.h>
 
 /* Floats of one window's part, and columns of one where all rows must be seen together. */
 enum { PART_FLOATS = 4096, PART_COLS = 64 };
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Rows of a part. */
 static size_t part_rows(size_t cols)
@@ -30,7 +26,7 @@ static size_t op_part_size(const vg_op *op)
     case VG_LOSS_OP: return part_size(&op->loss.y, 3);
     case VG_MEASURE: return part_size(&op->measure.window, 1);
     case VG_CENSUS:
-        return vg_stage_size(least(op->census.segment_rows, op->census.a.rows), PART_COLS);
+        return vg_stage_size(vg_least(op->census.segment_rows, op->census.a.rows), PART_COLS);
     case VG_RESCALE: return part_size(&op->rescale.in[0], 2);
     default: return 0;
     }
@@ -51,7 +47,7 @@ static double loss(const vg_job *job, const vg_loss_op *l)
     double sum = 0;
     size_t n = part_rows(l->y.cols);
     for (size_t row = 0; row < l->y.rows; row += n) {
-        size_t rows = least(n, l->y.rows - row);
+        size_t rows = vg_least(n, l->y.rows - row);
         vg_stage s = stage_begin(job);
         sum += job->kernels->loss(
             &(vg_loss_rows){.rows = rows,
@@ -74,7 +70,7 @@ static float measure(const vg_job *job, vg_mat m, vg_slot *slot)
     sum.sum_squares = sum.max_abs = 0;
     sum.elements = sum.zeros = sum.subnormals = sum.infinities = sum.nans = 0;
     for (size_t row = 0; row < m.rows; row += n) {
-        size_t rows = least(n, m.rows - row);
+        size_t rows = vg_least(n, m.rows - row);
         vg_slot part;
         vg_stage s = stage_begin(job);
         float finite =
@@ -96,7 +92,7 @@ static void census(const vg_job *job, vg_mat a, vg_slot *slot)
 {
     double derivative = 0, saturated = 0, dead = 0;
     for (size_t col = 0; col < a.cols; col += PART_COLS) {
-        size_t cols = least(PART_COLS, a.cols - col);
+        size_t cols = vg_least(PART_COLS, a.cols - col);
         double share = (double)cols / a.cols;
         vg_slot part;
         vg_stage s = stage_begin(job);
@@ -115,7 +111,7 @@ static void scale_by_power(const vg_job *job, int exponent, vg_mat x, vg_mat y)
 {
     size_t n = part_rows(x.cols);
     for (size_t row = 0; row < x.rows; row += n) {
-        size_t rows = least(n, x.rows - row);
+        size_t rows = vg_least(n, x.rows - row);
         vg_stage s = stage_begin(job);
         vg_rows_in from = vg_stage_in(&s, x, row, 0, rows, x.cols);
         job->kernels->scale_by_power(rows, x.cols, exponent, from,
