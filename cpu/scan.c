@@ -6,10 +6,6 @@
 
 #include <string.h>
 
-/* Up to so many rows are asked for from the other threads' caches before the product, and the next
- * panel is not: so short a product hides nothing. */
-enum { FETCHED_ROWS = 4 };
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -85,7 +81,7 @@ static void product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, si
                     size_t rows, size_t columns, vg_rows c, bool accumulate)
 {
     vg_rows_in left = left_of(s, t);
-    bool asks = rows > FETCHED_ROWS && row + rows == s->plan.row_end;
+    bool asks = rows > VG_SCAN_FETCHED_ROWS && row + rows == s->plan.row_end;
     vg_product_run(s->gemm, &(vg_product){.a = left.at + row * left.ld,
                                           .a_row = left.ld,
                                           .a_k = 1,
@@ -120,7 +116,8 @@ typedef void tile_fn(const vg_scan *scan, uint64_t t, const vg_scan_panel *panel
 static void step_run(const vg_scan *s, uint64_t t, uint64_t left, tile_fn *tile)
 {
     const vg_scan_plan *p = &s->plan;
-    if (!p->by_batch && s->job->threads > 1 && p->batch <= FETCHED_ROWS && left < s->job->op->t1)
+    if (!p->by_batch && s->job->threads > 1 && p->batch <= VG_SCAN_FETCHED_ROWS &&
+        left < s->job->op->t1)
         s->job->kernels->fetch(p->batch, p->k, left_of(s, left));
     for (size_t place = 0; place < p->panels; place++) {
         vg_scan_panel panel = vg_scan_panel_at(p, s->packed, t, place);

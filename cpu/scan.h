@@ -6,6 +6,10 @@
 
 #include "cpu_exec.h"
 
+/* Up to so many rows are asked for from the other threads' caches before the product, and the next
+ * panel is not: so short a product hides nothing. */
+enum { VG_SCAN_FETCHED_ROWS = 4 };
+
 /* How a scan is shared out: the product's shape, this thread's units and rows. */
 typedef struct vg_scan_plan {
     size_t units, gates, batch, k; /* k: floats along the step's reduction */

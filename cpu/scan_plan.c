@@ -4,9 +4,11 @@
 
 #include <math.h>
 
-/* STEP_ROWS: of a tile that the cell's step follows, at most. BARRIER_CYCLES: what a step waits for
- * other threads, whose clocks drift apart: more than the barrier takes alone. */
-enum { STEP_ROWS = 48, BARRIER_CYCLES = 800 };
+/* STEP_ROWS: of a tile that the cell's step follows, at most. */
+enum { STEP_ROWS = 48 };
+/* What a step waits for other threads at a barrier: its cycles, and a part of the step's own, since
+ * no two threads are equally fast all the time. */
+static const double barrier_cycles = 800, barrier_part = 0.02;
 
 static size_t least(size_t a, size_t b)
 {
@@ -47,15 +49,17 @@ static double load_cycles(const vg_device *device, double bytes)
     return (bytes - far) / 32 + far / 12;
 }
 
-/* Cycles of a step, roughly: the weights' way and the multiply-adds, which overlap but for a part
- * where they are equally long, and the barrier. */
+/* Cycles of a step, roughly: the weights' way and the multiply-adds, and the barrier. The first two
+ * overlap where a panel is asked for during the one before, else but for a part where they are
+ * equally long. */
 static double step_cycles(const vg_device *device, const vg_scan_plan *p, size_t units, size_t rows,
                           bool barrier)
 {
     double floats = (double)p->k * p->groups * (double)units;
     double sums = floats / device->kernels->lanes * (double)rows;
-    return hypot(sums, load_cycles(device, floats * sizeof(float))) +
-           (barrier ? BARRIER_CYCLES : 0);
+    double load = load_cycles(device, floats * sizeof(float));
+    double cycles = rows > VG_SCAN_FETCHED_ROWS ? fmax(sums, load) : hypot(sums, load);
+    return barrier ? cycles + barrier_cycles + barrier_part * cycles : cycles;
 }
 
 /* The same of a step shared out in one of the two ways. */
