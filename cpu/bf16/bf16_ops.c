@@ -7,9 +7,9 @@
 static size_t scratch(const vg_device *device, const vg_op *op)
 {
     switch (op->kind) {
-    case VG_DENSE_FWD:
+    case VG_DENSE_FWD: return vg_bf16_dense_fwd_scratch(device, op);
     case VG_DENSE_BWD_DATA:
-    case VG_DENSE_BWD_WEIGHTS: return vg_bf16_dense_scratch(device, op);
+    case VG_DENSE_BWD_WEIGHTS: return vg_bf16_dense_bwd_scratch(device, op);
     case VG_CLIP: return vg_clip_scratch(op);
     default: return vg_bf16_signals_scratch(device, op);
     }

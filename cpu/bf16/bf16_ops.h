@@ -57,11 +57,12 @@ vg_gates vg_stage_gates_out(vg_stage *stage, vg_mat m, size_t row, size_t col, s
                             size_t units, size_t gate, size_t gates);
 void vg_stage_end(vg_stage *stage);
 
-/* bf16_dense.c, bf16_signals.c; sizes as in vg_ops. */
+/* bf16_dense_forward.c, bf16_dense_backward.c, bf16_signals.c; sizes as in vg_ops. */
 void vg_bf16_dense_fwd(const vg_job *job);
 void vg_bf16_dense_bwd_data(const vg_job *job);
 void vg_bf16_dense_bwd_weights(const vg_job *job);
-size_t vg_bf16_dense_scratch(const vg_device *device, const vg_op *op);
+size_t vg_bf16_dense_fwd_scratch(const vg_device *device, const vg_op *op);
+size_t vg_bf16_dense_bwd_scratch(const vg_device *device, const vg_op *op);
 extern const vg_signals vg_bf16_signals;
 size_t vg_bf16_signals_scratch(const vg_device *device, const vg_op *op);
 
