@@ -110,6 +110,11 @@ void vg_onednn_undo(vg_exec *exec, vg_onednn_mark mark);
  * program is loaded. */
 vg_status vg_onednn_time(vg_exec *exec, vg_pass pass, double *seconds);
 
+/* peer_onednn_windows.c: as in vg_driver; the loss and dy, of a program that has one. */
+vg_status vg_onednn_write(vg_exec *exec, vg_mat to, const double *from);
+vg_status vg_onednn_read(vg_exec *exec, vg_mat from, double *to);
+vg_status vg_onednn_loss(vg_exec *exec);
+
 /* peer_onednn_stack.c, peer_onednn_rnn.c: all steps of a model; VG_UNSUPPORTED with the reason. */
 vg_status vg_onednn_stack(vg_exec *exec, const vg_model *model);
 vg_status vg_onednn_recurrent(vg_exec *exec, const vg_model *model);
