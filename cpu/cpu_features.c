@@ -166,14 +166,3 @@ void vg_isa_list(vg_isa out[VG_ISA_COUNT])
             out[i].amx = NULL;
     }
 }
-
-const vg_kernels *vg_isa_best(void)
-{
-    vg_isa isa[VG_ISA_COUNT];
-    const vg_kernels *best = &vg_kernels_scalar;
-    vg_isa_list(isa);
-    for (size_t i = 0; i < VG_ISA_COUNT; i++)
-        if (!isa[i].absent[0])
-            best = isa[i].kernels;
-    return best;
-}

@@ -47,6 +47,5 @@ const char *vg_features_no_amx(const vg_features *features);
 /* All instruction sets, each better than the ones before it, so that the last usable one is this
  * machine's best; scalar is always usable. */
 void vg_isa_list(vg_isa out[VG_ISA_COUNT]);
-const vg_kernels *vg_isa_best(void);
 
 #endif
