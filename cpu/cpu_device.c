@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const vg_option options[] = {
-    {"scan", "auto|units|batch|layers",
-     "how threads share recurrent steps: by hidden units, batch rows, or layers as a wavefront"},
+    {"scan", "auto|units|batch|layers|beside",
+     "how threads share recurrent steps: by hidden units, batch rows, or layers as a wavefront; "
+     "beside: by units, with the layer's dense product beside them (one batch row, AVX-512)"},
     {"bf16", "auto|amx|vdpbf16ps",
      "what products in bf16 are computed by: AMX tiles, AVX-512, or the first of them that is "
      "here"},
@@ -71,6 +72,7 @@ static vg_scan_split split_of(const vg_setting *settings)
     return is_set(settings, "scan", "units")    ? VG_SCAN_UNITS
            : is_set(settings, "scan", "batch")  ? VG_SCAN_BATCH
            : is_set(settings, "scan", "layers") ? VG_SCAN_LAYERS
+           : is_set(settings, "scan", "beside") ? VG_SCAN_BESIDE
                                                 : VG_SCAN_AUTO;
 }
 

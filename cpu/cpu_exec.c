@@ -19,6 +19,8 @@ static const char *scan_choice(const vg_exec *exec, vg_op_kind kind)
     uint32_t pair = kind == VG_SCAN_FWD && i > 0 ? i - 1 : i;
     if (vg_wave_find(exec->device, exec->ops, program, pair).layers)
         return "layers";
+    if (vg_beside_find(exec->device, exec->ops, program, pair))
+        return "beside";
     return vg_scan_by_batch(exec->device, exec->ops, &program->ops[i]) ? "batch" : "units";
 }
 
@@ -113,7 +115,12 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
                 i += 2 * job.scheduled->wave.layers - 1;
                 continue;
             }
-            op_run(&job);
+            if (job.scheduled->beside) {
+                vg_beside_run(&job);
+                job.scheduled = &exec->scheduled[++i];
+            } else {
+                op_run(&job);
+            }
             if (!job.scheduled->apart)
                 vg_job_barrier(&job);
         }
@@ -141,6 +148,8 @@ static void schedule(vg_exec *exec, unsigned passes)
         } else {
             s->wave = s[-1].wave;
         }
+        s->beside = s->wave.layers == 0 && !(s > exec->scheduled && s[-1].beside) &&
+                    vg_beside_find(exec->device, exec->ops, exec->program, i);
         if (exec->scheduled_count > 1 && exec->ops->apart)
             s[-1].apart = exec->ops->apart(exec->device, s[-1].op, op);
         if (vg_is_scan(op)) {

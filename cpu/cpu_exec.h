@@ -15,7 +15,8 @@ typedef enum vg_scan_split {
     VG_SCAN_AUTO,
     VG_SCAN_UNITS,
     VG_SCAN_BATCH,
-    VG_SCAN_LAYERS
+    VG_SCAN_LAYERS,
+    VG_SCAN_BESIDE
 } vg_scan_split;
 
 struct vg_device {
@@ -51,7 +52,8 @@ typedef struct vg_scheduled {
     const vg_scan_pack *pack; /* of a scan */
     bool packs;               /* first to use it in this run */
     vg_wave wave;             /* that starts at this op: two ops a layer */
-    bool apart;               /* the next op needs nothing of other threads' share of this one */
+    bool beside; /* this op and the next are a layer whose dense op runs beside its scan */
+    bool apart;  /* the next op needs nothing of other threads' share of this one */
 } vg_scheduled;
 
 typedef struct vg_job vg_job;
@@ -190,6 +192,18 @@ size_t vg_wave_scratch(const vg_device *device, const vg_ops *ops, const vg_prog
                        uint32_t index, const vg_wave *wave);
 /* Runs the wavefront that starts at job->scheduled; all threads end it together. */
 void vg_wave_run(const vg_job *job);
+
+/* scan_beside.c */
+
+/* Whether ops [index, +2) are a layer whose dense product is best done beside the scan's steps, or
+ * is to be. */
+bool vg_beside_find(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                    uint32_t index);
+/* Floats of its scratch. */
+size_t vg_beside_scratch(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                         uint32_t index);
+/* Runs the layer that starts at job->scheduled. */
+void vg_beside_run(const vg_job *job);
 
 /* signals.c */
 extern const vg_signals vg_signals_fp32;

@@ -111,8 +111,11 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
     }
     for (uint32_t i = 0; ops && i < program->op_count; i++) {
         vg_wave wave = vg_wave_find(device, ops, program, i);
-        if (wave.layers == 0)
+        if (wave.layers == 0) {
+            if (vg_beside_find(device, ops, program, i))
+                scratch = vg_larger(scratch, vg_beside_scratch(device, ops, program, i));
             continue;
+        }
         scratch = vg_larger(scratch, vg_wave_scratch(device, ops, program, i, &wave));
         i += 2 * wave.layers - 1;
     }

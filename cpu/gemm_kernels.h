@@ -55,6 +55,18 @@ typedef struct vg_strips {
     size_t strip, row, from_row, wide, cols, k;
 } vg_strips;
 
+/* Steps of two products, the sums kept in memory between calls. One row's over a panel: c[j] =
+ * (what it was, where it resumes, else 0) + Σ_{i < k} a[i] b[i·w + j] for whole vectors, w =
+ * vectors · lanes. And of a tile of another, `beside_rows` rows high and 2 vectors wide:
+ * side_c[r·2·lanes + j] likewise, from side_a[r·side_row + i] and side_b[i·2·lanes + j] for i <
+ * side_k. k is at least side_k times the ratio of the two. Each sum is a chain as a tile's is. */
+typedef struct vg_beside {
+    const float *a, *b, *side_a, *side_b;
+    float *c, *side_c;
+    size_t k, side_k, side_row;
+    bool resumes, side_resumes;
+} vg_beside;
+
 typedef struct vg_gemm_kernels {
     uint32_t lanes;
     uint32_t max_rows[VG_TILE_VECTORS + 1]; /* of a tile so many vectors wide; 0: no such width */
@@ -62,6 +74,13 @@ typedef struct vg_gemm_kernels {
     uint32_t row_bits; /* tiles are best a multiple of 2^row_bits rows high */
     void (*dot)(const vg_dot *dot);
     uint32_t dot_rows; /* up to so many rows `dot` beats a tile; 0: never */
+    /* By the row's vectors; ratio: of its steps to the other tile's. 0: the tile alone, of a row of
+     * no steps. Null: no such kernel. */
+    struct {
+        void (*run)(const vg_beside *beside);
+        uint32_t ratio;
+    } beside[VG_TILE_VECTORS + 1];
+    uint32_t beside_rows; /* of the other tile; 0: no kernel at all */
     /* to[j·to_row + i] = from[i·from_row + j] for i < rows, j < cols; nothing else is touched. */
     void (*transpose)(float *to, size_t to_row, const float *from, size_t from_row, size_t rows,
                       size_t cols);

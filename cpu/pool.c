@@ -218,7 +218,26 @@ void vg_pool_run(vg_pool *pool, vg_pool_fn *work, void *context)
     vg_pool_barrier(pool, 0);
 }
 
+/* Whether a thread that has arrived may go on. */
+static bool is_open(const vg_pool *pool, uint32_t thread, unsigned before)
+{
+    const worker *all = pool->workers;
+    if (pool->threads > ALL_TO_ALL && thread > 0)
+        return atomic_load_explicit(&all[0].released.value, memory_order_acquire) != before;
+    for (uint32_t i = 0; i < pool->threads; i++)
+        if (i != thread &&
+            atomic_load_explicit(&all[i].arrived.value, memory_order_acquire) == before)
+            return false;
+    return true;
+}
+
 void vg_pool_barrier(vg_pool *pool, uint32_t thread)
+{
+    vg_pool_barrier_while(pool, thread, NULL, NULL);
+}
+
+void vg_pool_barrier_while(vg_pool *pool, uint32_t thread, vg_pool_meanwhile_fn *meanwhile,
+                           void *context)
 {
     uint32_t threads = pool->threads;
     if (threads == 1)
@@ -227,19 +246,17 @@ void vg_pool_barrier(vg_pool *pool, uint32_t thread)
     unsigned before = self->epoch++, now = self->epoch;
     unsigned spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
     flag_raise(&self->arrived, now);
-    if (threads <= ALL_TO_ALL) {
-        for (uint32_t i = 0; i < threads; i++)
-            if (i != thread)
-                flag_wait(&all[i].arrived, before, spins);
+    while (meanwhile && !is_open(pool, thread, before) && meanwhile(context))
+        ;
+    if (threads > ALL_TO_ALL && thread > 0) {
+        flag_wait(&all[0].released, before, spins);
         return;
     }
-    if (thread == 0) {
-        for (uint32_t i = 1; i < threads; i++)
+    for (uint32_t i = 0; i < threads; i++)
+        if (i != thread)
             flag_wait(&all[i].arrived, before, spins);
+    if (threads > ALL_TO_ALL)
         flag_raise(&all[0].released, now);
-    } else {
-        flag_wait(&all[0].released, before, spins);
-    }
 }
 
 uint32_t vg_pool_threads(const vg_pool *pool)

@@ -32,6 +32,12 @@ void vg_pool_run(vg_pool *pool, vg_pool_fn *work, void *context);
 /* Inside of work: nobody goes on before everybody has arrived; every thread must take part. */
 void vg_pool_barrier(vg_pool *pool, uint32_t thread);
 
+/* The same; while others are missing, `meanwhile` is called, until it has nothing more to do (and
+ * returns false). */
+typedef bool vg_pool_meanwhile_fn(void *context);
+void vg_pool_barrier_while(vg_pool *pool, uint32_t thread, vg_pool_meanwhile_fn *meanwhile,
+                           void *context);
+
 uint32_t vg_pool_threads(const vg_pool *pool);
 
 /* The even share [*first, *last) of `count` items that thread p of `threads` does. */

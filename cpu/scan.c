@@ -103,6 +103,8 @@ void vg_scan_product(const vg_scan *s, uint64_t t, const vg_scan_panel *panel, s
                      size_t rows)
 {
     bool forward = s->job->op->kind == VG_SCAN_FWD;
+    if (s->side && vg_side_product(s->side, panel, s->plan.k, left_of(s, t).at, s->tile))
+        return;
     product(s, t, panel, row, rows, forward ? panel->width : panel->units,
             (vg_rows){s->tile, panel->width}, false);
 }
@@ -116,6 +118,8 @@ typedef void tile_fn(const vg_scan *scan, uint64_t t, const vg_scan_panel *panel
 static void step_run(const vg_scan *s, uint64_t t, uint64_t left, tile_fn *tile)
 {
     const vg_scan_plan *p = &s->plan;
+    if (s->side)
+        vg_side_step(s->side, t);
     if (!p->by_batch && s->job->threads > 1 && p->batch <= VG_SCAN_FETCHED_ROWS &&
         left < s->job->op->t1)
         s->job->kernels->fetch(p->batch, p->k, left_of(s, left));
@@ -124,7 +128,9 @@ static void step_run(const vg_scan *s, uint64_t t, uint64_t left, tile_fn *tile)
         for (size_t r = p->row; r < p->row_end; r += s->chunk)
             tile(s, t, &panel, r, least(s->chunk, p->row_end - r));
     }
-    if (!p->by_batch)
+    if (s->side && s->job->threads > 1)
+        vg_pool_barrier_while(s->job->device->pool, s->job->thread, vg_side_meanwhile, s->side);
+    else if (!p->by_batch)
         vg_job_barrier(s->job);
 }
 

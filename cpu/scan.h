@@ -31,6 +31,9 @@ typedef struct vg_scan_panel {
     ptrdiff_t next; /* the walk's next panel, floats from this one; 0: the near cache has it */
 } vg_scan_panel;
 
+/* A dense product beside the steps of a scan. */
+typedef struct vg_side vg_side;
+
 /* A scan as one thread runs it. */
 typedef struct vg_scan {
     const vg_job *job;
@@ -42,6 +45,7 @@ typedef struct vg_scan {
     float *tile;   /* this thread's product, [rows, panel width] */
     float *staged; /* this thread's memory for staging, right behind its tile */
     float *carry;  /* what comes back into the states, of all threads; vg_scan_carry() */
+    vg_side *side; /* null: none */
 } vg_scan;
 
 /* What a dtype brings. A tile is rows [row, +rows) of a panel's units, with vg_scan_product() done
@@ -60,6 +64,29 @@ struct vg_scan_type {
     void (*bwd_tile)(const vg_scan *scan, uint64_t t, const vg_scan_panel *panel, size_t row,
                      size_t rows);
 };
+
+/* scan_layer.c */
+
+/* A layer's two ops in the list: first the dense one forward, first the scan backward. */
+typedef struct vg_layer {
+    const vg_op *dense, *scan;
+} vg_layer;
+
+bool vg_same_window(vg_mat a, vg_mat b);
+vg_layer vg_layer_of(const vg_op *first);
+/* Whether ops [index, +2) are a layer whose dense op is the scan's neighbour in every step. */
+bool vg_layer_at(const vg_program *program, uint32_t index, vg_layer *out);
+
+/* scan_beside.c */
+
+/* Step t of the scan is about to begin. */
+void vg_side_step(vg_side *side, uint64_t t);
+/* to[j] = the product of a row, of k floats, with a panel, and steps of the side's. False, and
+ * nothing is done, where there is no step of the side's to do, or no kernel for such a panel. */
+bool vg_side_product(vg_side *side, const vg_scan_panel *panel, size_t k, const float *row,
+                     float *to);
+/* Some steps of the side, a vg_side, by themselves. False: there are none to do. */
+bool vg_side_meanwhile(void *side);
 
 /* scan_plan.c */
 

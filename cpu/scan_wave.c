@@ -10,59 +10,22 @@
  * fewer than these is never cut, so that its sums keep their order (gemm_kernels.h, vg_dot). */
 enum { CHUNK_ROWS = 32 };
 
-/* A layer's two ops in the list: first the dense one forward, first the scan backward. */
-typedef struct layer {
-    const vg_op *dense, *scan;
-} layer;
-
-static bool same_window(vg_mat a, vg_mat b)
-{
-    return a.at == b.at && a.rows == b.rows && a.cols == b.cols;
-}
-
-static bool is_whole(const vg_op *scan, vg_mat window)
-{
-    return scan->t0 == 0 && scan->t1 * scan->batch == window.rows;
-}
-
-/* Whether ops [index, +2) are a layer whose dense op is the scan's neighbour in every step. */
-static bool layer_at(const vg_program *program, uint32_t index, layer *out)
-{
-    const vg_op *op = &program->ops[index];
-    if (index + 2 > program->op_count || op[0].pass != op[1].pass)
-        return false;
-    if (op[0].pass == VG_PASS_FWD && op[0].kind == VG_DENSE_FWD && op[1].kind == VG_SCAN_FWD) {
-        *out = (layer){&op[0], &op[1]};
-        const vg_dense_fwd *d = &op[0].dense_fwd;
-        return op[0].activation == VG_identity && !d->skip.rows && !d->winner.rows &&
-               same_window(d->y, op[1].scan_fwd.preact_x) && is_whole(&op[1], d->y);
-    }
-    if (op[0].pass == VG_PASS_BWD_DATA && op[0].kind == VG_SCAN_BWD &&
-        op[1].kind == VG_DENSE_BWD_DATA) {
-        *out = (layer){&op[1], &op[0]};
-        const vg_dense_bwd_data *d = &op[1].dense_bwd_data;
-        return !d->residual && !d->winner.rows && same_window(d->dy, d->dz) &&
-               same_window(d->dy, op[0].scan_bwd.dgates_x) && is_whole(&op[0], d->dy);
-    }
-    return false;
-}
-
 /* Whether `after` takes what `before` makes. */
-static bool follows(const layer *before, const layer *after)
+static bool follows(const vg_layer *before, const vg_layer *after)
 {
     if (before->scan->kind != after->scan->kind)
         return false;
     if (before->scan->kind == VG_SCAN_FWD)
-        return same_window(before->scan->scan_fwd.y, after->dense->dense_fwd.x);
-    return same_window(before->dense->dense_bwd_data.dx, after->scan->scan_bwd.dy);
+        return vg_same_window(before->scan->scan_fwd.y, after->dense->dense_fwd.x);
+    return vg_same_window(before->dense->dense_bwd_data.dx, after->scan->scan_bwd.dy);
 }
 
 /* Layers from op `index` on that follow each other, `most` at most. */
 static uint32_t chain_length(const vg_program *program, uint32_t index, uint32_t most)
 {
-    layer before = {0}, now;
+    vg_layer before = {0}, now;
     uint32_t count = 0;
-    for (; count < most && layer_at(program, index + 2 * count, &now); count++, before = now)
+    for (; count < most && vg_layer_at(program, index + 2 * count, &now); count++, before = now)
         if (count > 0 && !follows(&before, &now))
             break;
     return count;
@@ -73,10 +36,10 @@ vg_wave vg_wave_find(const vg_device *device, const vg_ops *ops, const vg_progra
 {
     const vg_wave none = {0};
     uint32_t threads = vg_pool_threads(device->pool);
-    layer first;
+    vg_layer first;
     bool forced = device->scan_split == VG_SCAN_LAYERS;
     if (threads < 2 || !(forced || device->scan_split == VG_SCAN_AUTO) ||
-        !layer_at(program, index, &first))
+        !vg_layer_at(program, index, &first))
         return none;
     uint64_t steps = first.scan->t1, chunks = steps * first.scan->batch / CHUNK_ROWS;
     vg_wave wave = {.lanes = chain_length(program, index, threads),
@@ -104,7 +67,7 @@ static void chunk_steps(const vg_op *scan, const vg_wave *wave, uint64_t c, uint
 }
 
 /* The dense op of steps [first, last) alone. */
-static vg_op dense_part(const layer *l, uint64_t first, uint64_t last)
+static vg_op dense_part(const vg_layer *l, uint64_t first, uint64_t last)
 {
     uint64_t row = first * l->scan->batch, rows = (last - first) * l->scan->batch;
     vg_op part = *l->dense;
@@ -134,7 +97,7 @@ static size_t own_scratch(const vg_device *device, const vg_ops *ops, const vg_o
     for (uint32_t i = 0; i < wave->layers; i++) {
         const vg_op *op = first + 2 * i;
         bool forward = op->kind == VG_DENSE_FWD;
-        layer l = {forward ? op : op + 1, forward ? op + 1 : op};
+        vg_layer l = {forward ? op : op + 1, forward ? op + 1 : op};
         *scan_floats = larger(*scan_floats, vg_scan_scratch(device, ops, l.scan, 1));
         uint64_t fewest = l.scan->t1 / wave->chunks;
         for (uint64_t steps = fewest; steps <= fewest + 1 && steps <= l.scan->t1; steps++) {
@@ -160,7 +123,7 @@ static void chunk_run(vg_scan *scan, vg_job *job, float *dense_scratch, const vg
 {
     const vg_ops *ops = job->exec->ops;
     bool forward = pair->op->kind == VG_DENSE_FWD;
-    layer l = {pair[!forward].op, pair[forward].op};
+    vg_layer l = {pair[!forward].op, pair[forward].op};
     uint64_t first, last;
     chunk_steps(l.scan, &pair->wave, c, &first, &last);
     vg_op part = dense_part(&l, first, last);

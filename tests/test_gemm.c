@@ -224,6 +224,62 @@ static void test_tiles(void **unused)
     }
 }
 
+/* Two products beside each other, in two calls of which the second ends with steps of the row
+ * alone, give the bits of their tiles. */
+static void beside_check(const char *isa, const vg_gemm_kernels *g, uint32_t v, size_t cut)
+{
+    enum { K = 37, ALONE = 3, MOST = 4 * K + ALONE, WIDE = 2 * 16, WIDTH = 8 * 16 };
+    static float a[MOST], b[MOST * WIDTH], side_a[VG_TILE_ROWS * K], side_b[K * WIDE];
+    static float c[WIDTH], want[WIDTH], side_c[VG_TILE_ROWS * WIDE], side_want[VG_TILE_ROWS * WIDE];
+    float *inputs[] = {a, b, side_a, side_b};
+    const size_t counts[] = {MOST, MOST * WIDTH, VG_TILE_ROWS * K, K * WIDE};
+    uint64_t state = v;
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < counts[i]; j++)
+            inputs[i][j] = value(&state);
+    for (size_t i = 0; i < WIDTH; i++)
+        c[i] = want[i] = poison;
+    size_t ratio = g->beside[v].ratio, width = (size_t)v * g->lanes, wide = 2 * (size_t)g->lanes;
+    size_t k = v > 0 ? ratio * K + ALONE : 0;
+    vg_beside piece = {.a = a,
+                       .b = b,
+                       .c = c,
+                       .k = ratio * cut,
+                       .side_a = side_a,
+                       .side_b = side_b,
+                       .side_c = side_c,
+                       .side_k = cut,
+                       .side_row = K};
+    g->beside[v].run(&piece);
+    piece.a += piece.k;
+    piece.b += piece.k * width;
+    piece.k = k - piece.k;
+    piece.side_a += cut;
+    piece.side_b += cut * wide;
+    piece.side_k = K - cut;
+    piece.resumes = piece.side_resumes = true;
+    g->beside[v].run(&piece);
+    vg_tile row = {.a_row = k, .a_k = 1, .b_k = width, .k = k, .n = (uint32_t)width};
+    vg_tile tile = {.a_row = K, .a_k = 1, .b_k = wide, .c_row = wide, .k = K, .n = (uint32_t)wide};
+    if (v > 0)
+        g->tile[v][1](&row, a, b, want);
+    g->tile[2][g->beside_rows](&tile, side_a, side_b, side_want);
+    if (memcmp(c, want, sizeof c) != 0)
+        fail_msg("%s: a row %u vectors wide, in pieces at %zu: other bits", isa, v, cut);
+    if (memcmp(side_c, side_want, g->beside_rows * wide * sizeof *side_c) != 0)
+        fail_msg("%s: a tile beside %u vectors, in pieces at %zu: other bits", isa, v, cut);
+}
+
+static void test_beside(void **unused)
+{
+    (void)unused;
+    const size_t cuts[] = {0, 1, 17, 37};
+    for (const vg_isa *isa = isa_tables(); isa->kernels; isa++)
+        for (uint32_t v = 0; v <= VG_TILE_VECTORS; v++)
+            for (size_t i = 0; i < 4 && isa->kernels->gemm->beside[v].run; i++)
+                beside_check(isa->name, isa->kernels->gemm, v, cuts[i]);
+}
+
 static void test_dot(void **unused)
 {
     (void)unused;
@@ -281,7 +337,8 @@ static void test_transpose(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transpose), cmocka_unit_test(test_tiles), cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_transpose), cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_dot),       cmocka_unit_test(test_beside),
         cmocka_unit_test(test_layouts),   cmocka_unit_test(test_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
