@@ -1,5 +1,6 @@
 /* Dense layers backward: by the data and by the weights. */
 #include "cpu_exec.h"
+#include "sizes.h"
 
 /* From so many rows on the weights of dx = dz W are packed. */
 enum { PACKED_ROWS = 256 };
@@ -19,7 +20,7 @@ enum { STRIPS_COLUMNS = 512 };
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
 {
     size_t threads = vg_pool_threads(device->pool), lanes = device->kernels->lanes;
-    size_t units = (cols + lanes - 1) / lanes, row_units = (rows + 7) / 8;
+    size_t units = vg_parts(cols, lanes), row_units = vg_parts(rows, 8);
     return units % threads != 0 && units < 16 * threads && row_units > units;
 }
 
@@ -106,7 +107,7 @@ static bool own_dz(const vg_device *device, const vg_dense_bwd_data *d)
 
 static size_t own_row(const vg_dense_bwd_data *d)
 {
-    return ((size_t)d->dz.cols + 15) / 16 * 16;
+    return vg_round_up(d->dz.cols, 16);
 }
 
 /* dz where this thread will read it: its own rows in the window where rows are shared out (first,
@@ -165,7 +166,7 @@ static size_t packed_floats(const vg_device *device, uint32_t vectors, size_t k,
 {
     const vg_gemm_kernels *g = device->kernels->gemm;
     size_t rest = vg_pool_threads(device->pool) * (size_t)vectors * g->lanes * k;
-    return (vg_pack_size(g, vectors, k, n) + rest + 15) / 16 * 16;
+    return vg_round_up(vg_pack_size(g, vectors, k, n) + rest, 16);
 }
 
 static float *packed_strips(const vg_job *job, uint32_t vectors, size_t k, size_t n)
@@ -262,7 +263,7 @@ static copies copies_of(const vg_device *device, const vg_dense_bwd_weights *d)
 
 static size_t copies_own(const copies *c)
 {
-    return (c->strips + c->block + 15) / 16 * 16;
+    return vg_round_up(c->strips + c->block, 16);
 }
 
 /* This thread's share of block q of x. */
@@ -319,10 +320,10 @@ static void weights_copied(const vg_job *job)
 {
     const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
     copies c = copies_of(job->device, d);
-    size_t first, last, k = d->dz.rows, blocks = (k + VG_K_BLOCK - 1) / VG_K_BLOCK;
+    size_t first, last, k = d->dz.rows, blocks = vg_parts(k, VG_K_BLOCK);
     vg_columns_share(job->kernels->lanes, d->dweight.rows, job->thread, job->threads, &first,
                      &last);
-    size_t rows = last - first, parts = (rows + c.block - 1) / c.block;
+    size_t rows = last - first, parts = vg_parts(rows, c.block);
     vg_job_barrier(job); /* an op before this one may have the scratch in use */
     panels_copy(job, &c, 0, 0, k / blocks);
     for (size_t q = 0; q < blocks; q++) {

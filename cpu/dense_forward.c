@@ -1,20 +1,11 @@
 /* Dense layers forward: products with what follows them done while the result is in cache. */
 #include "cpu_exec.h"
+#include "sizes.h"
 
 /* Up to so many rows a forward product is computed transposed: the weights are read where they lie,
  * a scalar at a time, and the batch fills the vectors. Beyond, packing the weights costs less than
  * turning the result around. */
 enum { TRANSPOSED_ROWS = 192, TRANSPOSED_BLOCK = 64 };
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
 
 typedef struct forward {
     const vg_job *job;
@@ -84,7 +75,7 @@ static void forward_transposed(const forward *f, const float *panels, uint32_t v
 {
     const vg_gemm_kernels *g = f->job->kernels->gemm;
     const vg_mat *weight = &f->d->weight;
-    size_t width = (size_t)vectors * g->lanes, tile_row = round_up(n, g->lanes);
+    size_t width = (size_t)vectors * g->lanes, tile_row = vg_round_up(n, g->lanes);
     vg_product_run(g, &(vg_product){.a = vg_floats(f->job->exec, *weight) + col * weight->ld,
                                     .a_row = weight->ld,
                                     .a_k = 1,
@@ -105,8 +96,8 @@ static void forward_transposed(const forward *f, const float *panels, uint32_t v
 /* Floats of scratch that a thread has to itself: xᵀ, and a tile of zᵀ. */
 static size_t transposed_scratch(const vg_device *device, size_t in, size_t rows)
 {
-    return round_up(vg_pack_size(device->kernels->gemm, 2, in, rows), 16) +
-           TRANSPOSED_BLOCK * round_up(rows, 16);
+    return vg_round_up(vg_pack_size(device->kernels->gemm, 2, in, rows), 16) +
+           TRANSPOSED_BLOCK * vg_round_up(rows, 16);
 }
 
 bool vg_dense_fwd_by_few_rows(const vg_device *device, const vg_dense_fwd *d)
@@ -125,7 +116,7 @@ static void forward_few_rows(const forward *f)
     const vg_mat *x = &f->d->x;
     size_t row = 0, row_end = f->rows, col = 0, end = f->out;
     float *panels = job->scratch + job->thread * transposed_scratch(job->device, f->in, f->rows);
-    float *tile = panels + round_up(vg_pack_size(g, 2, f->in, f->rows), 16);
+    float *tile = panels + vg_round_up(vg_pack_size(g, 2, f->in, f->rows), 16);
     if (vg_share_few_rows(job->device, f->rows))
         vg_columns_share(g->lanes, f->rows, job->thread, job->threads, &row, &row_end);
     else
@@ -135,7 +126,7 @@ static void forward_few_rows(const forward *f)
     vg_pack(g, vectors, panels, vg_floats(job->exec, *x) + row * x->ld, x->ld, true, f->in, 0,
             f->in, 0, n);
     for (size_t at = col; at < end; at += TRANSPOSED_BLOCK) {
-        size_t cols = least(TRANSPOSED_BLOCK, end - at);
+        size_t cols = vg_least(TRANSPOSED_BLOCK, end - at);
         for (uint32_t p = 0; p < job->op->pieces; p++)
             forward_transposed(f, panels, vectors, tile, row, n, p * f->out + at, cols);
         forward_finish(f, row, n, at, cols);
@@ -197,7 +188,7 @@ static void forward_many_rows(const forward *f)
     if (rows_shared)
         vg_job_barrier(job);
     finish_window finish = {f, row, col};
-    float *strips = job->scratch + round_up(pieces * piece, 16) +
+    float *strips = job->scratch + vg_round_up(pieces * piece, 16) +
                     job->thread * vg_product_strips(g, vectors, near_bytes);
     bool far = vg_weights_far(job->device, f->in, end - col);
     for (uint32_t p = 0; p < pieces; p++) {
@@ -234,11 +225,11 @@ static size_t scratch_size(const vg_device *device, const vg_op *op, size_t *z_a
         size = threads * transposed_scratch(device, in, rows);
     } else {
         uint32_t vectors = vg_product_vectors(g, rows);
-        size = round_up(op->pieces * packed_piece(device, vectors, in, out), 16) +
+        size = vg_round_up(op->pieces * packed_piece(device, vectors, in, out), 16) +
                threads * vg_product_strips(g, vectors, device->near_bytes);
     }
-    *z_at = round_up(size, 16);
-    return d->winner.rows ? *z_at + rows * round_up(op->pieces * out, 16) : *z_at;
+    *z_at = vg_round_up(size, 16);
+    return d->winner.rows ? *z_at + rows * vg_round_up(op->pieces * out, 16) : *z_at;
 }
 
 void vg_dense_fwd_run(const vg_job *job)
@@ -256,7 +247,7 @@ void vg_dense_fwd_run(const vg_job *job)
                  .z_row = d->y.ld};
     if (d->winner.rows) {
         f.z = job->scratch + z_at;
-        f.z_row = round_up(f.wide, 16);
+        f.z_row = vg_round_up(f.wide, 16);
     }
     if (f.rows <= job->kernels->gemm->dot_rows)
         forward_dots(&f);

@@ -1,22 +1,8 @@
 /* Blocking and packing around the register tiles. */
 #include "gemm.h"
+#include "sizes.h"
 
 #include <string.h>
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts(size_t count, size_t most)
-{
-    return (count + most - 1) / most;
-}
-
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
 
 /* A block of a product: rows [row, + rows), steps [k0, + k) of K. Its A is where the tiles read it,
  * tiles at most `high` rows high, `a_tile` floats from a full one to the next. */
@@ -30,7 +16,7 @@ typedef struct block {
 /* Floats a step in a strip of A. */
 static size_t strip_row(const vg_gemm_kernels *kernels, uint32_t vectors)
 {
-    return round_up(kernels->max_rows[vectors], kernels->lanes);
+    return vg_round_up(kernels->max_rows[vectors], kernels->lanes);
 }
 
 static void strips_make(const vg_gemm_kernels *kernels, block *b)
@@ -38,11 +24,11 @@ static void strips_make(const vg_gemm_kernels *kernels, block *b)
     const vg_product *p = b->p;
     size_t row = strip_row(kernels, p->vectors);
     const float *from = p->a + b->row * p->a_row + b->k0 * p->a_k;
-    b->high = parts(b->rows, parts(b->rows, b->high));
+    b->high = vg_parts(b->rows, vg_parts(b->rows, b->high));
     if (p->a_k == 1)
         for (size_t i = 0; i < b->rows; i += b->high)
             kernels->transpose(p->strips + i / b->high * b->k * row, row, from + i * p->a_row,
-                               p->a_row, least(row, p->m - b->row - i), b->k);
+                               p->a_row, vg_least(row, p->m - b->row - i), b->k);
     else
         kernels->strips(&(vg_strips){.to = p->strips,
                                      .from = from,
@@ -82,7 +68,7 @@ static void panel_rows(const vg_gemm_kernels *kernels, const block *b, vg_tile *
                        uint32_t vectors, const float *columns, float *c, const float *ahead)
 {
     const float *a = b->a;
-    size_t most = b->a_tile ? b->high : kernels->max_rows[vectors], tiles = parts(b->rows, most);
+    size_t most = b->a_tile ? b->high : kernels->max_rows[vectors], tiles = vg_parts(b->rows, most);
     if (tiles == 0)
         return;
     uint32_t bits = kernels->row_bits;
@@ -90,7 +76,7 @@ static void panel_rows(const vg_gemm_kernels *kernels, const block *b, vg_tile *
     size_t low = units / tiles, higher = units % tiles;
     size_t asked = b->k / 4 * 4 * ((vectors + 1) / 2) * kernels->lanes;
     for (size_t i = 0; i < tiles; i++) {
-        size_t n = least(b->a_tile ? b->high : (low + (i < higher)) << bits, left);
+        size_t n = vg_least(b->a_tile ? b->high : (low + (i < higher)) << bits, left);
         tile->ahead = ahead && i + 2 >= tiles ? ahead + (i + 1 == tiles) * asked : NULL;
         kernels->tile[vectors][n](tile, a, columns, c);
         a += b->a_tile ? b->a_tile : n * tile->a_row;
@@ -111,11 +97,11 @@ static void panel(const vg_gemm_kernels *kernels, const block *b, size_t index, 
 {
     const vg_product *p = b->p;
     size_t width = (size_t)p->vectors * kernels->lanes, first = index * width, col = first;
-    size_t left = least(width, p->n - col);
+    size_t left = vg_least(width, p->n - col);
     const float *columns = p->b + index * p->b_panel + b->k0 * p->b_k;
     while (left > 0) {
-        uint32_t vectors = width_at_most(kernels, (uint32_t)parts(left, kernels->lanes));
-        uint32_t n = (uint32_t)least(left, (size_t)vectors * kernels->lanes);
+        uint32_t vectors = width_at_most(kernels, (uint32_t)vg_parts(left, kernels->lanes));
+        uint32_t n = (uint32_t)vg_least(left, (size_t)vectors * kernels->lanes);
         vg_tile tile = {.a_row = b->a_row,
                         .a_k = b->a_k,
                         .b_k = p->b_k,
@@ -140,8 +126,8 @@ static void panel(const vg_gemm_kernels *kernels, const block *b, size_t index, 
 void vg_product_run(const vg_gemm_kernels *kernels, const vg_product *p)
 {
     size_t width = (size_t)p->vectors * kernels->lanes;
-    size_t panels = parts(p->n, width), row_blocks = parts(p->m, p->block);
-    size_t k_blocks = p->k ? parts(p->k, p->k_block ? p->k_block : VG_K_BLOCK) : 1;
+    size_t panels = vg_parts(p->n, width), row_blocks = vg_parts(p->m, p->block);
+    size_t k_blocks = p->k ? vg_parts(p->k, p->k_block ? p->k_block : VG_K_BLOCK) : 1;
     for (size_t r = 0; r < row_blocks; r++)
         for (size_t q = 0; q < k_blocks; q++) {
             block b = block_make(kernels, p, p->m * r / row_blocks, p->m * (r + 1) / row_blocks,
@@ -189,7 +175,7 @@ size_t vg_product_strips(const vg_gemm_kernels *kernels, uint32_t vectors, size_
 size_t vg_pack_size(const vg_gemm_kernels *kernels, uint32_t vectors, size_t k, size_t n)
 {
     size_t width = (size_t)vectors * kernels->lanes;
-    return parts(n, width) * width * k;
+    return vg_parts(n, width) * width * k;
 }
 
 void vg_pack(const vg_gemm_kernels *kernels, uint32_t vectors, float *to, const float *from,
@@ -198,7 +184,7 @@ void vg_pack(const vg_gemm_kernels *kernels, uint32_t vectors, float *to, const 
 {
     size_t width = (size_t)vectors * kernels->lanes;
     for (size_t j = first; j < first + count; j += width) {
-        size_t n = least(width, first + count - j);
+        size_t n = vg_least(width, first + count - j);
         float *rows = to + j * k + k_first * width;
         if (n < width)
             memset(rows, 0, width * k_count * sizeof *to);

@@ -5,6 +5,7 @@
 #define VG_GEMM_H
 
 #include "gemm_kernels.h"
+#include "sizes.h"
 
 /* Longest block of K. */
 enum { VG_K_BLOCK = 512 };
@@ -50,7 +51,7 @@ size_t vg_product_strips(const vg_gemm_kernels *kernels, uint32_t vectors, size_
  */
 static inline ptrdiff_t vg_product_round(const vg_product *p, uint32_t lanes)
 {
-    size_t width = (size_t)p->vectors * lanes, panels = (p->n + width - 1) / width;
+    size_t width = (size_t)p->vectors * lanes, panels = vg_parts(p->n, width);
     return panels > 1 ? -(ptrdiff_t)((panels - 1) * p->b_panel) : 0;
 }
 

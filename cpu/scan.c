@@ -3,13 +3,9 @@
  * each tile while it is in cache. Where units are shared out there is one barrier a step; where
  * batch rows are, none. */
 #include "scan.h"
+#include "sizes.h"
 
 #include <string.h>
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Row `row` of a window as floats of a product. */
 static float *row_at(const vg_exec *exec, vg_mat m, size_t row)
@@ -126,7 +122,7 @@ static void step_run(const vg_scan *s, uint64_t t, uint64_t left, tile_fn *tile)
     for (size_t place = 0; place < p->panels; place++) {
         vg_scan_panel panel = vg_scan_panel_at(p, s->packed, t, place);
         for (size_t r = p->row; r < p->row_end; r += s->chunk)
-            tile(s, t, &panel, r, least(s->chunk, p->row_end - r));
+            tile(s, t, &panel, r, vg_least(s->chunk, p->row_end - r));
     }
     if (s->side && s->job->threads > 1)
         vg_pool_barrier_while(s->job->device->pool, s->job->thread, vg_side_meanwhile, s->side);

@@ -5,6 +5,7 @@
 #define VG_CPU_SCAN_H
 
 #include "cpu_exec.h"
+#include "sizes.h"
 
 /* Up to so many rows are asked for from the other threads' caches before the product, and the next
  * panel is not: so short a product hides nothing. */
@@ -107,7 +108,7 @@ size_t vg_scan_thread_size(const vg_device *device, const vg_scan_type *type,
 /* Floats from one batch row of a carry to the next. */
 static inline size_t vg_scan_carry_row(const vg_scan_plan *plan)
 {
-    return (plan->units + 15) / 16 * 16;
+    return vg_round_up(plan->units, 16);
 }
 
 /* scan.c */

@@ -1,6 +1,7 @@
 /* The division of a recurrence's work: by units, with a barrier a step, or by batch rows, with
  * none; the panels of the packed weights, and the order they are walked in. */
 #include "scan.h"
+#include "sizes.h"
 
 #include <math.h>
 
@@ -9,16 +10,6 @@ enum { STEP_ROWS = 48 };
 /* What a step waits for other threads at a barrier: its cycles, and a part of the step's own, since
  * no two threads are equally fast all the time. */
 static const double barrier_cycles = 800, barrier_part = 0.02;
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts(size_t count, size_t most)
-{
-    return (count + most - 1) / most;
-}
 
 /* The panel's width: the gates of one vector of units, or of more where few rows leave room for
  * more sums; at least two vectors. */
@@ -67,8 +58,8 @@ static double shared_cycles(const vg_device *device, const vg_scan_plan *p, uint
                             bool by_batch)
 {
     uint32_t lanes = device->kernels->lanes;
-    size_t blocks = parts(p->units, lanes), share = parts(blocks, threads);
-    return by_batch ? step_cycles(device, p, blocks * lanes, parts(p->batch, threads), false)
+    size_t blocks = vg_parts(p->units, lanes), share = vg_parts(blocks, threads);
+    return by_batch ? step_cycles(device, p, blocks * lanes, vg_parts(p->batch, threads), false)
                     : step_cycles(device, p, share * lanes, p->batch, threads > 1);
 }
 
@@ -88,7 +79,7 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
     bool forward = op->kind == VG_SCAN_FWD;
     vg_mat weight = forward ? op->scan_fwd.weight_hh : op->scan_bwd.weight_hh;
     vg_scan_plan p = {.units = weight.cols, .gates = cell->gates, .batch = op->batch};
-    p.k = parts(forward ? p.units : p.units * p.gates, type->elements);
+    p.k = vg_parts(forward ? p.units : p.units * p.gates, type->elements);
     p.groups = forward ? cell->gates : 1;
     p.by_batch = choose_batch(device, &p, threads);
     p.unit_end = p.units;
@@ -98,7 +89,7 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
         vg_pool_share(p.batch, thread, threads, &first, &last);
         p.row = first;
         p.row_end = last;
-        p.vectors = panel_vectors(g, p.groups, parts(p.batch, threads));
+        p.vectors = panel_vectors(g, p.groups, vg_parts(p.batch, threads));
     } else {
         vg_columns_share(g->lanes, p.units, thread, threads, &p.unit, &p.unit_end);
         p.vectors = panel_vectors(g, p.groups, p.batch);
@@ -106,7 +97,7 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
     p.panel_units = (size_t)p.vectors / p.groups * g->lanes;
     p.panel_floats = (size_t)p.vectors * g->lanes * p.k;
     p.packed_at = (p.unit + (p.by_batch ? 0 : thread * p.panel_units)) * p.groups * p.k;
-    p.panels = parts(p.unit_end - p.unit, p.panel_units);
+    p.panels = vg_parts(p.unit_end - p.unit, p.panel_units);
     size_t bytes = p.panels * p.panel_floats * sizeof(float);
     p.turns = turns_pay(device, (double)bytes);
     p.streams = 2 * bytes > device->near_bytes;
@@ -130,18 +121,18 @@ vg_scan_panel vg_scan_panel_at(const vg_scan_plan *p, float *packed, uint64_t t,
     size_t index = back ? p->panels - 1 - place : place;
     size_t unit = p->unit + index * p->panel_units,
            lanes = p->panel_units / (p->vectors / p->groups);
-    size_t units = least(p->panel_units, p->unit_end - unit);
+    size_t units = vg_least(p->panel_units, p->unit_end - unit);
     return (vg_scan_panel){.weights = packed + p->packed_at + index * p->panel_floats,
                            .unit = unit,
                            .units = units,
-                           .width = parts(units, lanes) * lanes * p->groups,
+                           .width = vg_parts(units, lanes) * lanes * p->groups,
                            .next = next_panel(p, back, place)};
 }
 
 size_t vg_scan_chunk(const vg_scan_plan *p)
 {
-    size_t rows = p->row_end - p->row, chunks = parts(rows, STEP_ROWS);
-    return chunks ? parts(rows, chunks) : 1;
+    size_t rows = p->row_end - p->row, chunks = vg_parts(rows, STEP_ROWS);
+    return chunks ? vg_parts(rows, chunks) : 1;
 }
 
 double vg_scan_step_cycles(const vg_device *device, const vg_scan_type *type, const vg_op *op,
@@ -155,18 +146,18 @@ size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op
                          uint32_t threads)
 {
     vg_scan_plan p = vg_scan_plan_make(device, ops->scan, op, 0, threads);
-    return (parts(p.units, p.panel_units) + threads + 1) * p.panel_floats;
+    return (vg_parts(p.units, p.panel_units) + threads + 1) * p.panel_floats;
 }
 
 size_t vg_scan_staged_size(const vg_scan_type *type, const vg_scan_plan *p)
 {
-    return type->staged * least(STEP_ROWS, p->batch) * ((p->panel_units + 15) / 16 * 16);
+    return type->staged * vg_least(STEP_ROWS, p->batch) * vg_round_up(p->panel_units, 16);
 }
 
 size_t vg_scan_thread_size(const vg_device *device, const vg_scan_type *type, const vg_scan_plan *p)
 {
-    size_t tile = least(STEP_ROWS, p->batch) * p->vectors * device->kernels->lanes;
-    return (tile + vg_scan_staged_size(type, p) + 15) / 16 * 16;
+    size_t tile = vg_least(STEP_ROWS, p->batch) * p->vectors * device->kernels->lanes;
+    return vg_round_up(tile + vg_scan_staged_size(type, p), 16);
 }
 
 size_t vg_scan_scratch(const vg_device *device, const vg_ops *ops, const vg_op *op,

@@ -5,6 +5,7 @@
  * pairs of neighbours in it run together. For one layer, chunks of its input product just ahead of
  * its steps gain nothing: the windows stream beside the weights, and a whole product packs once. */
 #include "scan.h"
+#include "sizes.h"
 
 /* Batch rows times steps of a chunk: as many as keep the vectors of its product busy. A product of
  * fewer than these is never cut, so that its sums keep their order (gemm_kernels.h, vg_dot). */
@@ -83,11 +84,6 @@ static vg_op dense_part(const vg_layer *l, uint64_t first, uint64_t last)
     return part;
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Floats that a thread has to itself: its scan's, and behind them those of a chunk's product. */
 static size_t own_scratch(const vg_device *device, const vg_ops *ops, const vg_op *first,
                           const vg_wave *wave, size_t *scan_floats)
@@ -98,15 +94,15 @@ static size_t own_scratch(const vg_device *device, const vg_ops *ops, const vg_o
         const vg_op *op = first + 2 * i;
         bool forward = op->kind == VG_DENSE_FWD;
         vg_layer l = {forward ? op : op + 1, forward ? op + 1 : op};
-        *scan_floats = larger(*scan_floats, vg_scan_scratch(device, ops, l.scan, 1));
+        *scan_floats = vg_larger(*scan_floats, vg_scan_scratch(device, ops, l.scan, 1));
         uint64_t fewest = l.scan->t1 / wave->chunks;
         for (uint64_t steps = fewest; steps <= fewest + 1 && steps <= l.scan->t1; steps++) {
             vg_op part = dense_part(&l, 0, steps);
-            dense = larger(dense, ops->scratch(device, &part));
+            dense = vg_larger(dense, ops->scratch(device, &part));
         }
     }
-    *scan_floats = (*scan_floats + 15) / 16 * 16;
-    return *scan_floats + (dense + 15) / 16 * 16;
+    *scan_floats = vg_round_up(*scan_floats, 16);
+    return *scan_floats + vg_round_up(dense, 16);
 }
 
 size_t vg_wave_scratch(const vg_device *device, const vg_ops *ops, const vg_program *program,

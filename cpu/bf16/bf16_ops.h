@@ -3,6 +3,7 @@
 #define VG_BF16_OPS_H
 
 #include "cpu_exec.h"
+#include "sizes.h"
 
 static inline size_t vg_bf16_pairs(size_t k)
 {
@@ -44,7 +45,7 @@ typedef struct vg_stage {
 
 static inline size_t vg_stage_size(size_t rows, size_t cols)
 {
-    return rows * ((cols + 15) / 16 * 16);
+    return rows * vg_round_up(cols, 16);
 }
 
 /* Null where the window is absent. */
