@@ -43,32 +43,33 @@ static double load_cycles(const vg_device *device, double bytes)
 /* Cycles of a step, roughly: the weights' way and the multiply-adds, and the barrier. The first two
  * overlap where a panel is asked for during the one before, else but for a part where they are
  * equally long. */
-static double step_cycles(const vg_device *device, const vg_scan_plan *p, size_t units, size_t rows,
-                          bool barrier)
+static double step_cycles(const vg_device *device, const vg_gemm_kernels *g, const vg_scan_plan *p,
+                          size_t units, size_t rows, bool barrier)
 {
     double floats = (double)p->k * p->groups * (double)units;
-    double sums = floats / device->kernels->lanes * (double)rows;
+    double sums = floats / g->lanes * (double)vg_parts(rows, (size_t)1 << g->row_bits);
     double load = load_cycles(device, floats * sizeof(float));
     double cycles = rows > VG_SCAN_FETCHED_ROWS ? fmax(sums, load) : hypot(sums, load);
     return barrier ? cycles + barrier_cycles + barrier_part * cycles : cycles;
 }
 
 /* The same of a step shared out in one of the two ways. */
-static double shared_cycles(const vg_device *device, const vg_scan_plan *p, uint32_t threads,
-                            bool by_batch)
+static double shared_cycles(const vg_device *device, const vg_gemm_kernels *g,
+                            const vg_scan_plan *p, uint32_t threads, bool by_batch)
 {
-    uint32_t lanes = device->kernels->lanes;
-    size_t blocks = vg_parts(p->units, lanes), share = vg_parts(blocks, threads);
-    return by_batch ? step_cycles(device, p, blocks * lanes, vg_parts(p->batch, threads), false)
-                    : step_cycles(device, p, share * lanes, p->batch, threads > 1);
+    size_t blocks = vg_parts(p->units, g->lanes), share = vg_parts(blocks, threads);
+    return by_batch
+               ? step_cycles(device, g, p, blocks * g->lanes, vg_parts(p->batch, threads), false)
+               : step_cycles(device, g, p, share * g->lanes, p->batch, threads > 1);
 }
 
-static bool choose_batch(const vg_device *device, const vg_scan_plan *p, uint32_t threads)
+static bool choose_batch(const vg_device *device, const vg_gemm_kernels *g, const vg_scan_plan *p,
+                         uint32_t threads)
 {
     if (threads == 1 || device->scan_split == VG_SCAN_UNITS)
         return false;
-    return device->scan_split == VG_SCAN_BATCH ||
-           shared_cycles(device, p, threads, true) <= shared_cycles(device, p, threads, false);
+    return device->scan_split == VG_SCAN_BATCH || shared_cycles(device, g, p, threads, true) <=
+                                                      shared_cycles(device, g, p, threads, false);
 }
 
 vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type, const vg_op *op,
@@ -81,7 +82,7 @@ vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type
     vg_scan_plan p = {.units = weight.cols, .gates = cell->gates, .batch = op->batch};
     p.k = vg_parts(forward ? p.units : p.units * p.gates, type->elements);
     p.groups = forward ? cell->gates : 1;
-    p.by_batch = choose_batch(device, &p, threads);
+    p.by_batch = choose_batch(device, g, &p, threads);
     p.unit_end = p.units;
     p.row_end = p.batch;
     if (p.by_batch) {
@@ -139,7 +140,7 @@ double vg_scan_step_cycles(const vg_device *device, const vg_scan_type *type, co
                            uint32_t threads)
 {
     vg_scan_plan p = vg_scan_plan_make(device, type, op, 0, threads);
-    return shared_cycles(device, &p, threads, p.by_batch);
+    return shared_cycles(device, type->gemm(device), &p, threads, p.by_batch);
 }
 
 size_t vg_scan_pack_size(const vg_device *device, const vg_ops *ops, const vg_op *op,
