@@ -66,10 +66,11 @@ static double shared_cycles(const vg_device *device, const vg_gemm_kernels *g,
 static bool choose_batch(const vg_device *device, const vg_gemm_kernels *g, const vg_scan_plan *p,
                          uint32_t threads)
 {
-    if (threads == 1 || device->scan_split == VG_SCAN_UNITS)
+    vg_scan_split split = device->scan_split;
+    if (threads == 1 || split == VG_SCAN_UNITS || split == VG_SCAN_BESIDE)
         return false;
-    return device->scan_split == VG_SCAN_BATCH || shared_cycles(device, g, p, threads, true) <=
-                                                      shared_cycles(device, g, p, threads, false);
+    return split == VG_SCAN_BATCH || shared_cycles(device, g, p, threads, true) <=
+                                         shared_cycles(device, g, p, threads, false);
 }
 
 vg_scan_plan vg_scan_plan_make(const vg_device *device, const vg_scan_type *type, const vg_op *op,
