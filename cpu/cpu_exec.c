@@ -117,10 +117,11 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
             }
             if (job.scheduled->beside) {
                 vg_beside_run(&job);
-                job.scheduled = &exec->scheduled[++i];
-            } else {
-                op_run(&job);
+                vg_job_barrier(&job);
+                i++;
+                continue;
             }
+            op_run(&job);
             if (!job.scheduled->apart)
                 vg_job_barrier(&job);
         }

@@ -207,12 +207,14 @@ static bool tile_ready(vg_side *s)
         s->panel = 0;
         s->group++;
     }
-    if (s->group >= s->groups || (!s->forward && group_row(s) <= s->step))
-        return false;
-    for (size_t i = 0; s->panel == 0 && i < s->gemm->beside_rows; i++)
+    return s->group < s->groups && (s->forward || group_row(s) > s->step);
+}
+
+static void group_copy(const vg_side *s)
+{
+    for (size_t i = 0; i < s->gemm->beside_rows; i++)
         memcpy(s->copied + i * copied_row(s->k), s->left.at + (group_row(s) + i) * s->left.ld,
                s->k * sizeof(float));
-    return true;
 }
 
 /* The tile's block of K that holds its next step. */
@@ -247,6 +249,8 @@ static void block_end(vg_side *s, bool first)
 static bool steps_take(vg_side *s, size_t most, vg_beside *piece, bool *first)
 {
     size_t begin, end;
+    if (s->panel == 0 && s->at == 0)
+        group_copy(s);
     block_of(s, &begin, &end);
     piece->side_k = vg_least(most, end - s->at);
     piece->side_a = s->copied + s->at;
