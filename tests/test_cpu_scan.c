@@ -129,11 +129,13 @@ static void test_ways(void **unused)
  * both ways, last panels that are narrow, hardly enough steps, and more threads than have columns
  * of one product or of both. */
 static const char *const beside_cases[] = {
+#if !defined(__SANITIZE_THREAD__) /* which shorter ones tell as much */
     "rnn-relu/d1/w300/i37/b1/t95/fp32/uniform/seed1",
     "lstm/d1/w150/i530/b1/t49/fp32/uniform/at-all/seed2",
     "gru/d2/w144/i600/b1/t40/fp32/uniform/h0-0.5/seed3",
-    "gru/d1/w96/i7/b1/t130/fp32/uniform/clip0.01/seed4",
     "lstm/d1/w256/b1/t101/fp32/uniform/seed5",
+#endif
+    "gru/d1/w96/i7/b1/t50/fp32/uniform/clip0.01/seed4",
     "lstm/d2/w17/i100/b1/t55/fp32/uniform/seed6",
     "gru/d2/w1/i9/b1/t41/fp32/uniform/at-all/seed7",
 };
@@ -147,23 +149,24 @@ static void test_beside(void **unused)
     bool usable = false;
     for (EACH_DEVICE(on))
         usable = usable || strcmp(on, device) == 0;
-    for (size_t i = 0; usable && i < sizeof beside_cases / sizeof *beside_cases; i++)
+    for (size_t i = 0; usable && i < sizeof beside_cases / sizeof *beside_cases; i++) {
+        vg_setting units[] = {{"scan", "units"}, {0}}, beside[] = {{"scan", "beside"}, {0}};
+        vg_device_options options = {.threads = 1, .bind = VG_BIND_NONE, .settings = units};
+        run_model one, other;
+        run_load(&one, beside_cases[i], device, &options, 0);
+        run_passes(&one, RUN_ALL);
+        options.settings = beside;
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-            vg_setting units[] = {{"scan", "units"}, {0}}, beside[] = {{"scan", "beside"}, {0}};
-            vg_device_options options = {.threads = 1, .bind = VG_BIND_NONE, .settings = units};
-            run_model one, other;
             char choice[64];
-            run_load(&one, beside_cases[i], device, &options, 0);
-            run_passes(&one, RUN_ALL);
             options.threads = counts[c];
-            options.settings = beside;
             run_load(&other, beside_cases[i], device, &options, 0);
             run_try(&other, "choice", other.driver->choice(other.exec, choice, sizeof choice));
             assert_string_equal(choice, "scan=beside");
             ways_check(&one, &other);
             run_free(&other);
-            run_free(&one);
         }
+        run_free(&one);
+    }
     if (!usable)
         skip();
 }
