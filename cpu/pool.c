@@ -8,10 +8,10 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -22,6 +22,8 @@
  * of a step, far shorter than a scheduler's time slice. ALL_TO_ALL: up to so many threads look at
  * each other's flags (one hop), more of them gather at thread 0 (two hops). */
 enum { SPINS = 20000, ALL_TO_ALL = 4 };
+/* How long one that waits for a count sleeps, once it has spun, before it looks again. */
+enum { SLEEP_NS = 50000 };
 
 /* A counter that one thread raises and others wait for; alone on its cache lines. */
 typedef struct flag {
@@ -31,7 +33,9 @@ typedef struct flag {
 
 typedef struct worker {
     _Alignas(128) flag arrived;
-    flag released; /* of thread 0: everybody has arrived */
+    flag released;                    /* of thread 0: everybody has arrived */
+    _Alignas(128) vg_pool_count turn; /* of all that were ever dealt, the one that it is at */
+    size_t first_turn;                /* of those dealt now */
     unsigned epoch;
     uint32_t index;
     vg_pool *pool;
@@ -40,7 +44,8 @@ typedef struct worker {
 } worker;
 
 struct vg_pool {
-    flag job; /* raised for every run */
+    flag job;                          /* raised for every run */
+    _Alignas(128) vg_pool_count turns; /* dealt so far */
     vg_pool_fn *work;
     void *context;
     atomic_uint spins;
@@ -257,6 +262,36 @@ void vg_pool_barrier_while(vg_pool *pool, uint32_t thread, vg_pool_meanwhile_fn 
             flag_wait(&all[i].arrived, before, spins);
     if (threads > ALL_TO_ALL)
         flag_raise(&all[0].released, now);
+}
+
+size_t vg_pool_turn(vg_pool *pool, uint32_t thread, size_t count)
+{
+    worker *self = &pool->workers[thread];
+    size_t turn = atomic_fetch_add_explicit(&pool->turns, 1, memory_order_relaxed);
+    atomic_store_explicit(&self->turn, turn, memory_order_release);
+    if (turn - self->first_turn < count)
+        return turn - self->first_turn;
+    self->first_turn += count + pool->threads; /* each takes one too many */
+    return count;
+}
+
+void vg_pool_await(vg_pool *pool, vg_pool_count *count, size_t least)
+{
+    unsigned spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
+    for (unsigned i = 0; atomic_load_explicit(count, memory_order_acquire) < least; i++) {
+        if (i < spins)
+            relax();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+    }
+}
+
+void vg_pool_turns_await(vg_pool *pool, uint32_t thread, size_t turn)
+{
+    const worker *self = &pool->workers[thread];
+    for (uint32_t i = 0; i < pool->threads; i++)
+        if (i != thread)
+            vg_pool_await(pool, &pool->workers[i].turn, self->first_turn + turn);
 }
 
 uint32_t vg_pool_threads(const vg_pool *pool)

@@ -6,7 +6,9 @@
 
 #include "vg/status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct vg_pool vg_pool;
@@ -37,6 +39,19 @@ void vg_pool_barrier(vg_pool *pool, uint32_t thread);
 typedef bool vg_pool_meanwhile_fn(void *context);
 void vg_pool_barrier_while(vg_pool *pool, uint32_t thread, vg_pool_meanwhile_fn *meanwhile,
                            void *context);
+
+/* Turns: work dealt out in order to whichever thread is free. The number of this thread's next turn
+ * of `count`, from 0 on; `count`: none is left. Every thread takes turns until none is left, and
+ * meets the others at a barrier before others are dealt. */
+size_t vg_pool_turn(vg_pool *pool, uint32_t thread, size_t count);
+
+/* Waits until those of the other threads' turns that come before `turn` are over; what was written
+ * in them is seen. */
+void vg_pool_turns_await(vg_pool *pool, uint32_t thread, size_t turn);
+
+/* Waits until a count that other threads add to has reached `least`. */
+typedef atomic_size_t vg_pool_count;
+void vg_pool_await(vg_pool *pool, vg_pool_count *count, size_t least);
 
 uint32_t vg_pool_threads(const vg_pool *pool);
 

@@ -81,6 +81,57 @@ static void test_barrier(void **unused)
             stress_run(counts[i], spin && counts[i] <= 2);
 }
 
+/* Items that are dealt out block after block: each raises its place by one, from what the blocks
+ * before have made of it. */
+enum { PLACES = 9, DEALS = 5 };
+typedef struct deal {
+    vg_pool *pool;
+    vg_pool_count taken;
+    uint64_t height[PLACES]; /* plain memory: only the turns order it */
+    bool wrong[MOST_THREADS];
+} deal;
+
+static void take_turns(void *context, uint32_t thread, uint32_t threads)
+{
+    deal *d = context;
+    size_t before = 0;
+    (void)threads;
+    for (size_t n = 0; n < DEALS; n++) {
+        size_t blocks = n * 13, items = blocks * PLACES;
+        for (size_t i; (i = vg_pool_turn(d->pool, thread, items)) < items;) {
+            size_t block = i / PLACES, place = i % PLACES;
+            if (block > 0)
+                vg_pool_turns_await(d->pool, thread, i - PLACES + 1);
+            d->wrong[thread] |= d->height[place] != before + block;
+            d->height[place]++;
+            atomic_fetch_add(&d->taken, 1);
+        }
+        before += blocks;
+        vg_pool_await(d->pool, &d->taken, before * PLACES);
+        d->wrong[thread] |= atomic_load(&d->taken) != before * PLACES;
+        vg_pool_barrier(d->pool, thread);
+    }
+}
+
+static void test_turns(void **unused)
+{
+    (void)unused;
+    for (uint32_t threads = 1; threads <= MOST_THREADS; threads++)
+        for (int spin = 0; spin < 2; spin++) {
+            deal d = {0};
+            assert_int_equal(vg_pool_open(threads, NULL, false, spin && threads <= 2, &d.pool),
+                             VG_OK);
+            vg_pool_enter(d.pool);
+            vg_pool_run(d.pool, take_turns, &d);
+            vg_pool_leave(d.pool);
+            vg_pool_close(d.pool);
+            for (uint32_t i = 0; i < threads; i++)
+                assert_false(d.wrong[i]);
+            for (size_t i = 0; i < PLACES; i++)
+                assert_int_equal(d.height[i], DEALS * (DEALS - 1) / 2 * 13);
+        }
+}
+
 /* Opened and closed without work, and closed while asleep. */
 static void test_idle(void **unused)
 {
@@ -174,7 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_share),   cmocka_unit_test(test_idle),
         cmocka_unit_test(test_barrier), cmocka_unit_test(test_denormals),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_bound),   cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
