@@ -122,12 +122,23 @@ static void run_all(void *context, uint32_t thread, uint32_t threads)
                 continue;
             }
             op_run(&job);
-            if (!job.scheduled->apart)
+            i += job.scheduled->joint;
+            if (!exec->scheduled[i].apart)
                 vg_job_barrier(&job);
         }
     if (exec->ops->leave)
         exec->ops->leave(exec->device);
     vg_denormals_restore(mode);
+}
+
+/* What is known of the op before `s` once that is. */
+static void follow(const vg_exec *exec, vg_scheduled *s)
+{
+    const vg_ops *ops = exec->ops;
+    bool taken = s > exec->scheduled + 1 && s[-2].joint;
+    s[-1].apart = ops->apart && ops->apart(exec->device, s[-1].op, s->op);
+    s[-1].joint =
+        ops->joint && !taken && s->op == s[-1].op + 1 && ops->joint(exec->device, s[-1].op, s->op);
 }
 
 /* The ops of a set of passes; the first scan that uses packed weights packs them. */
@@ -151,8 +162,8 @@ static void schedule(vg_exec *exec, unsigned passes)
         }
         s->beside = s->wave.layers == 0 && !(s > exec->scheduled && s[-1].beside) &&
                     vg_beside_find(exec->device, exec->ops, exec->program, i);
-        if (exec->scheduled_count > 1 && exec->ops->apart)
-            s[-1].apart = exec->ops->apart(exec->device, s[-1].op, op);
+        if (exec->scheduled_count > 1)
+            follow(exec, s);
         if (vg_is_scan(op)) {
             vg_scan_pack *pack = vg_scan_pack_find(exec, op);
             s->pack = pack;

@@ -53,6 +53,7 @@ typedef struct vg_scheduled {
     bool packs;               /* first to use it in this run */
     vg_wave wave;             /* that starts at this op: two ops a layer */
     bool beside; /* this op and the next are a layer whose dense op runs beside its scan */
+    bool joint;  /* this op and the next are done as one */
     bool apart;  /* the next op needs nothing of other threads' share of this one */
 } vg_scheduled;
 
@@ -82,8 +83,11 @@ typedef struct vg_ops {
     const vg_scan_type *scan;
     /* As vg_dense_apart; null: never. */
     bool (*apart)(const vg_device *device, const vg_op *op, const vg_op *next);
-    /* Floats of an op's scratch, which the threads share; not of a scan's (vg_scan_scratch). */
-    size_t (*scratch)(const vg_device *device, const vg_op *op);
+    /* As vg_dense_joint; null: never. */
+    bool (*joint)(const vg_device *device, const vg_op *op, const vg_op *next);
+    /* Floats of an op's scratch, which the threads share; not of a scan's (vg_scan_scratch). next:
+     * what is done as one with it; null: nothing. */
+    size_t (*scratch)(const vg_device *device, const vg_op *op, const vg_op *next);
 } vg_ops;
 
 struct vg_exec {
@@ -124,6 +128,10 @@ static inline float *vg_floats_or_null(const vg_exec *exec, vg_mat m)
 {
     return m.rows ? vg_floats(exec, m) : NULL;
 }
+static inline bool vg_same_window(vg_mat a, vg_mat b)
+{
+    return a.at == b.at && a.rows == b.rows && a.cols == b.cols;
+}
 static inline bool vg_is_scan(const vg_op *op)
 {
     return op->kind == VG_SCAN_FWD || op->kind == VG_SCAN_BWD;
@@ -148,17 +156,25 @@ static inline void vg_columns_share(uint32_t lanes, uint64_t n, uint32_t thread,
     *last = (size_t)(to * lanes < n ? to * lanes : n);
 }
 
-/* dense_forward.c, dense_backward.c; scratch: floats, shared by the threads. */
+/* dense_forward.c, dense_backward.c, dense_weights.c; scratch: floats, shared by the threads. */
 void vg_dense_fwd_run(const vg_job *job);
 void vg_dense_bwd_data_run(const vg_job *job);
 void vg_dense_bwd_weights_run(const vg_job *job);
 size_t vg_dense_fwd_scratch(const vg_device *device, const vg_op *op);
-size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op);
+size_t vg_dense_bwd_data_scratch(const vg_device *device, const vg_op *op);
+size_t vg_dense_bwd_weights_scratch(const vg_device *device, const vg_op *op, const vg_op *next);
+/* Whether both are gradients of weights by the same dz, best done as one: dz is then copied and
+ * summed once. */
+bool vg_dense_joint(const vg_device *device, const vg_op *op, const vg_op *next);
 /* Whether [rows, cols] is better shared out by rows, a vector of columns being the smallest share.
  */
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
-/* Whether rows are so many that each thread has blocks of its own, and the weights serve all. */
-bool vg_share_many_rows(const vg_device *device, size_t rows);
+/* Whether rows are so many that blocks of them are dealt out to the threads, and the weights serve
+ * all. */
+bool vg_deal_rows(const vg_job *job, size_t rows);
+/* The next rows [*first, *last) of so many that this thread does, a block at most; false: none are
+ * left (vg_pool_turn). */
+bool vg_rows_deal(const vg_job *job, size_t rows, size_t block, size_t *first, size_t *last);
 /* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
 bool vg_share_few_rows(const vg_device *device, size_t rows);
 

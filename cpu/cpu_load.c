@@ -9,12 +9,12 @@ enum { SLACK_BYTES = 4096, PART_BYTES = 4096 };
 
 /* Dtypes. */
 
-static size_t fp32_scratch(const vg_device *device, const vg_op *op)
+static size_t fp32_scratch(const vg_device *device, const vg_op *op, const vg_op *next)
 {
     switch (op->kind) {
     case VG_DENSE_FWD: return vg_dense_fwd_scratch(device, op);
-    case VG_DENSE_BWD_DATA:
-    case VG_DENSE_BWD_WEIGHTS: return vg_dense_bwd_scratch(device, op);
+    case VG_DENSE_BWD_DATA: return vg_dense_bwd_data_scratch(device, op);
+    case VG_DENSE_BWD_WEIGHTS: return vg_dense_bwd_weights_scratch(device, op, next);
     case VG_CLIP: return vg_clip_scratch(op);
     default: return 0;
     }
@@ -28,6 +28,7 @@ static const vg_ops fp32_ops = {
     .dense_bwd_weights = vg_dense_bwd_weights_run,
     .scan = &vg_scan_fp32,
     .apart = vg_dense_apart,
+    .joint = vg_dense_joint,
     .scratch = fp32_scratch,
 };
 
@@ -85,10 +86,14 @@ static uint64_t pack_bytes_of(const vg_device *device, const vg_ops *ops, const 
     return vg_round_up(vg_larger(floats, alone) * sizeof(float), PART_BYTES) + PART_BYTES;
 }
 
-static size_t scratch_of(const vg_device *device, const vg_ops *ops, const vg_op *op)
+static size_t scratch_of(const vg_device *device, const vg_ops *ops, const vg_program *program,
+                         uint32_t index)
 {
-    return vg_is_scan(op) ? vg_scan_scratch(device, ops, op, vg_pool_threads(device->pool))
-                          : ops->scratch(device, op);
+    const vg_op *op = &program->ops[index];
+    if (vg_is_scan(op))
+        return vg_scan_scratch(device, ops, op, vg_pool_threads(device->pool));
+    bool joint = ops->joint && index + 1 < program->op_count && ops->joint(device, op, op + 1);
+    return ops->scratch(device, op, joint ? op + 1 : NULL);
 }
 
 /* Bytes of scratch; *pack_bytes: of all packed weights, *packs: how many there are. Every layer has
@@ -102,7 +107,7 @@ static uint64_t extra_sizes(const vg_device *device, const vg_program *program,
     *packs = 0;
     for (uint32_t i = 0; ops && i < program->op_count; i++) {
         const vg_op *op = &program->ops[i];
-        scratch = vg_larger(scratch, scratch_of(device, ops, op));
+        scratch = vg_larger(scratch, scratch_of(device, ops, program, i));
         bool timed = (op->pass & VG_PASSES_TRAIN) != 0;
         if (vg_is_scan(op) && timed && !is_repeated(program, i)) {
             *pack_bytes += pack_bytes_of(device, ops, op);

@@ -1,4 +1,4 @@
-/* Dense layers backward: by the data and by the weights. */
+/* Dense layers backward by the data. */
 #include "cpu_exec.h"
 #include "sizes.h"
 
@@ -9,9 +9,7 @@ enum { PACKED_ROWS = 256 };
 enum { STREAMED_ROWS = 6, STREAMED_BLOCK = 32 };
 /* Up to so many rows every thread computes all of dz for itself, and needs no barrier before dx. */
 enum { OWN_ROWS = 192 };
-/* From so many rows on, both sides of dweight's product are copied in the order of their use. */
-enum { COPIED_ROWS = 2 * VG_K_BLOCK };
-/* From so many rows a thread on they are shared out whatever the columns. */
+/* From so many rows a thread on they are dealt out whatever the columns, some at a time. */
 enum { MANY_ROWS = 1024 };
 
 /* So many columns pay for the copy of the rows that they are multiplied with. */
@@ -24,10 +22,20 @@ bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols)
     return units % threads != 0 && units < 16 * threads && row_units > units;
 }
 
-bool vg_share_many_rows(const vg_device *device, size_t rows)
+bool vg_deal_rows(const vg_job *job, size_t rows)
 {
-    size_t threads = vg_pool_threads(device->pool);
-    return threads > 1 && rows / threads >= MANY_ROWS;
+    return job->threads > 1 && rows / job->threads >= MANY_ROWS;
+}
+
+/* Blocks for the first three quarters, then quarters of blocks, so that all end together. */
+bool vg_rows_deal(const vg_job *job, size_t rows, size_t block, size_t *first, size_t *last)
+{
+    size_t blocks = rows / block * 3 / 4, part = vg_parts(block, 4);
+    size_t turns = blocks + vg_parts(rows - blocks * block, part);
+    size_t turn = vg_pool_turn(job->device->pool, job->thread, turns);
+    *first = turn < blocks ? turn * block : blocks * block + (turn - blocks) * part;
+    *last = vg_least(*first + (turn < blocks ? block : part), rows);
+    return turn < turns;
 }
 
 bool vg_weights_far(const vg_device *device, size_t k, size_t n)
@@ -175,6 +183,19 @@ static float *packed_strips(const vg_job *job, uint32_t vectors, size_t k, size_
            job->thread * vg_product_strips(job->kernels->gemm, vectors, job->device->near_bytes);
 }
 
+/* The product for rows [row, row_end) of dz and columns from `col` on. */
+static void rows_run(const vg_job *job, vg_product product, const float *dz, size_t row,
+                     size_t row_end, size_t col)
+{
+    const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
+    skip_window skip = {job, row, col};
+    product.a = dz + row * product.a_row;
+    product.c = vg_floats(job->exec, d->dx) + row * d->dx.ld + col;
+    product.m = row_end - row;
+    product.context = &skip;
+    vg_product_run(job->kernels->gemm, &product);
+}
+
 void vg_dense_bwd_data_run(const vg_job *job)
 {
     const vg_dense_bwd_data *d = &job->op->dense_bwd_data;
@@ -182,38 +203,33 @@ void vg_dense_bwd_data_run(const vg_job *job)
     const vg_exec *exec = job->exec;
     bool packed = d->dx.rows >= PACKED_ROWS;
     bool few_rows = !packed && vg_share_few_rows(job->device, d->dx.rows);
-    bool rows_shared = few_rows || vg_share_by_rows(job->device, d->dx.rows, d->dx.cols) ||
-                       vg_share_many_rows(job->device, d->dx.rows);
+    bool dealt = vg_deal_rows(job, d->dx.rows);
+    bool rows_shared = few_rows || dealt || vg_share_by_rows(job->device, d->dx.rows, d->dx.cols);
     size_t row = 0, row_end = d->dx.rows, col = 0, end = d->dx.cols, k = d->weight.rows, k0 = 0,
            k1 = k;
     if (few_rows)
         vg_columns_share(g->lanes, d->dx.rows, job->thread, job->threads, &row, &row_end);
-    else if (rows_shared)
-        vg_columns_share(1, d->dx.rows, job->thread, job->threads, &row, &row_end);
-    else
+    else if (!rows_shared)
         vg_columns_share(g->lanes, d->dx.cols, job->thread, job->threads, &col, &end);
+    else if (!dealt)
+        vg_columns_share(1, d->dx.rows, job->thread, job->threads, &row, &row_end);
     size_t dz_row;
     const float *dz = dz_make(job, few_rows, row, row_end, &dz_row);
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);
     size_t width = (size_t)vectors * g->lanes;
     size_t near_bytes = job->device->near_bytes;
     bool far = packed && vg_weights_far(job->device, k, end - col);
-    skip_window skip = {job, row, col};
-    vg_product product = {.a = dz + row * dz_row,
-                          .a_row = dz_row,
+    vg_product product = {.a_row = dz_row,
                           .a_k = 1,
                           .b = vg_floats(exec, d->weight) + col,
                           .b_k = d->weight.ld,
                           .b_panel = width,
-                          .c = vg_floats(exec, d->dx) + row * d->dx.ld + col,
                           .c_row = d->dx.ld,
-                          .m = row_end - row,
                           .n = end - col,
                           .k = k,
                           .vectors = vectors,
                           .prefetch_b = width,
-                          .done = d->residual && d->dx.cols == d->dy.cols ? skip_add : NULL,
-                          .context = &skip};
+                          .done = d->residual && d->dx.cols == d->dy.cols ? skip_add : NULL};
     if (packed) {
         float *to = job->scratch + (rows_shared ? 0 : (col + job->thread * width) * k);
         if (rows_shared)
@@ -232,160 +248,19 @@ void vg_dense_bwd_data_run(const vg_job *job)
         product.prefetch_b = STREAMED_BLOCK * d->weight.ld;
     }
     product.block = far ? vg_product_strips_block(g, vectors, near_bytes)
-                        : vg_product_block(g, vectors, product.m, product.n, product.k, near_bytes);
-    vg_product_run(g, &product);
+                        : vg_product_block(g, vectors, row_end - row, product.n, k, near_bytes);
+    if (!dealt)
+        rows_run(job, product, dz, row, row_end, col);
+    else
+        while (vg_rows_deal(job, d->dx.rows, product.block, &row, &row_end))
+            rows_run(job, product, dz, row, row_end, col);
 }
 
-/* Backward by the weights. */
-
-static bool both_copied(const vg_dense_bwd_weights *d)
-{
-    return d->dz.rows >= COPIED_ROWS;
-}
-
-/* Scratch of a product whose sides are both copied: two blocks of x in panels, which the threads
- * share, and for every thread strips of dz and the sums of their rows. */
-typedef struct copies {
-    uint32_t vectors;
-    size_t width, panels, block, strips;
-} copies;
-
-static copies copies_of(const vg_device *device, const vg_dense_bwd_weights *d)
-{
-    const vg_gemm_kernels *g = device->kernels->gemm;
-    copies c = {.vectors = vg_product_vectors(g, d->dweight.rows)};
-    c.width = (size_t)c.vectors * g->lanes;
-    c.panels = vg_pack_size(g, c.vectors, VG_K_BLOCK, d->dweight.cols);
-    c.block = vg_product_strips_block(g, c.vectors, device->near_bytes);
-    c.strips = vg_product_strips(g, c.vectors, device->near_bytes);
-    return c;
-}
-
-static size_t copies_own(const copies *c)
-{
-    return vg_round_up(c->strips + c->block, 16);
-}
-
-/* This thread's share of block q of x. */
-static void panels_copy(const vg_job *job, const copies *c, size_t q, size_t k0, size_t k)
-{
-    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
-    size_t first, last;
-    vg_columns_share(1, k, job->thread, job->threads, &first, &last);
-    job->kernels->gemm->strips(
-        &(vg_strips){.to = job->scratch + q % 2 * c->panels + first * c->width,
-                     .from = vg_floats(job->exec, d->x) + (k0 + first) * d->x.ld,
-                     .strip = k * c->width,
-                     .row = c->width,
-                     .from_row = d->x.ld,
-                     .wide = c->width,
-                     .cols = d->x.cols,
-                     .k = last - first});
-}
-
-/* dweight and dbias of rows [row, + rows) get the part of steps [k0, + k), in block q. */
-static void weights_block(const vg_job *job, const copies *c, size_t q, size_t k0, size_t k,
-                          size_t row, size_t rows)
-{
-    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
-    const float *dz = vg_floats(job->exec, d->dz) + k0 * d->dz.ld + row;
-    float *dbias = vg_floats(job->exec, d->dbias) + row;
-    float *strips = job->scratch + 2 * c->panels + job->thread * copies_own(c);
-    float *sums = q ? strips + c->strips : dbias;
-    job->kernels->column_sums(k, rows, (vg_rows_in){dz, d->dz.ld}, sums);
-    if (q)
-        job->kernels->add(1, rows, (vg_rows_in){sums, rows}, (vg_rows){dbias, rows});
-    vg_product product = {.a = dz,
-                          .a_row = 1,
-                          .a_k = d->dz.ld,
-                          .b = job->scratch + q % 2 * c->panels,
-                          .b_k = c->width,
-                          .b_panel = c->width * k,
-                          .c = vg_floats(job->exec, d->dweight) + row * d->dweight.ld,
-                          .c_row = d->dweight.ld,
-                          .m = rows,
-                          .n = d->dweight.cols,
-                          .k = k,
-                          .block = rows,
-                          .vectors = c->vectors,
-                          .accumulate = q > 0,
-                          .strips = strips};
-    product.ahead = vg_product_round(&product, job->kernels->lanes);
-    vg_product_run(job->kernels->gemm, &product);
-}
-
-/* Many rows of dz and x, by the blocks of K that a product has: the threads copy a block of x while
- * the one before is in use, and each multiplies its own rows of dweight. */
-static void weights_copied(const vg_job *job)
-{
-    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
-    copies c = copies_of(job->device, d);
-    size_t first, last, k = d->dz.rows, blocks = vg_parts(k, VG_K_BLOCK);
-    vg_columns_share(job->kernels->lanes, d->dweight.rows, job->thread, job->threads, &first,
-                     &last);
-    size_t rows = last - first, parts = vg_parts(rows, c.block);
-    vg_job_barrier(job); /* an op before this one may have the scratch in use */
-    panels_copy(job, &c, 0, 0, k / blocks);
-    for (size_t q = 0; q < blocks; q++) {
-        size_t k0 = k * q / blocks, k1 = k * (q + 1) / blocks, k2 = k * (q + 2) / blocks;
-        vg_job_barrier(job);
-        if (q + 1 < blocks)
-            panels_copy(job, &c, q + 1, k1, k2 - k1);
-        for (size_t r = 0; r < parts; r++)
-            weights_block(job, &c, q, k0, k1 - k0, first + rows * r / parts,
-                          rows * (r + 1) / parts - rows * r / parts);
-    }
-}
-
-void vg_dense_bwd_weights_run(const vg_job *job)
-{
-    const vg_dense_bwd_weights *d = &job->op->dense_bwd_weights;
-    const vg_gemm_kernels *g = job->kernels->gemm;
-    const vg_exec *exec = job->exec;
-    if (both_copied(d)) {
-        weights_copied(job);
-        return;
-    }
-    size_t first, last, row = 0, row_end = d->dweight.rows, col = 0, end = d->dweight.cols;
-    vg_columns_share(g->lanes, d->dz.cols, job->thread, job->threads, &first, &last);
-    job->kernels->column_sums(d->dz.rows, last - first,
-                              (vg_rows_in){vg_floats(exec, d->dz) + first, d->dz.ld},
-                              vg_floats(exec, d->dbias) + first);
-    if (d->dweight.rows >= d->dweight.cols) {
-        row = first;
-        row_end = last;
-    } else {
-        vg_columns_share(g->lanes, d->dweight.cols, job->thread, job->threads, &col, &end);
-    }
-    uint32_t vectors = vg_product_vectors(g, d->dweight.rows);
-    vg_product product = {.a = vg_floats(exec, d->dz) + row,
-                          .a_row = 1,
-                          .a_k = d->dz.ld,
-                          .b = vg_floats(exec, d->x) + col,
-                          .b_k = d->x.ld,
-                          .b_panel = (size_t)vectors * g->lanes,
-                          .c = vg_floats(exec, d->dweight) + row * d->dweight.ld + col,
-                          .c_row = d->dweight.ld,
-                          .m = row_end - row,
-                          .n = end - col,
-                          .k = d->dz.rows,
-                          .vectors = vectors,
-                          .stream = exec->stream_weights && d->dweight.at % 64 == 0 &&
-                                    d->dweight.ld % 16 == 0};
-    product.block =
-        vg_product_block(g, vectors, product.m, product.n, product.k, job->device->near_bytes);
-    vg_product_run(g, &product);
-}
-
-size_t vg_dense_bwd_scratch(const vg_device *device, const vg_op *op)
+size_t vg_dense_bwd_data_scratch(const vg_device *device, const vg_op *op)
 {
     const vg_gemm_kernels *g = device->kernels->gemm;
     size_t threads = vg_pool_threads(device->pool);
     const vg_dense_bwd_data *d = &op->dense_bwd_data;
-    if (op->kind == VG_DENSE_BWD_WEIGHTS) {
-        copies c = copies_of(device, &op->dense_bwd_weights);
-        return both_copied(&op->dense_bwd_weights) ? 2 * c.panels + threads * copies_own(&c) : 0;
-    }
     if (d->dx.rows < PACKED_ROWS)
         return own_dz(device, d) ? threads * d->dy.rows * own_row(d) : 0;
     uint32_t vectors = vg_product_vectors(g, d->dx.rows);

@@ -162,57 +162,82 @@ static size_t packed_piece(const vg_device *device, uint32_t vectors, size_t in,
     return vg_pack_size(g, vectors, in, out) + threads * (size_t)vectors * g->lanes * in;
 }
 
+/* Columns [col, end) of all rows, from packed weights, a piece's behind those of the one before. */
+typedef struct many_rows {
+    const forward *f;
+    const float *packed;
+    size_t piece, col, end, block;
+    float *strips; /* null: x is read where it lies */
+    uint32_t vectors;
+} many_rows;
+
+static void many_rows_run(const many_rows *m, size_t row, size_t row_end)
+{
+    const forward *f = m->f;
+    const vg_gemm_kernels *g = f->job->kernels->gemm;
+    const vg_mat *x = &f->d->x;
+    size_t width = (size_t)m->vectors * g->lanes;
+    finish_window finish = {f, row, m->col};
+    for (uint32_t p = 0; p < f->job->op->pieces; p++) {
+        vg_product product = {.a = vg_floats(f->job->exec, *x) + row * x->ld,
+                              .a_row = x->ld,
+                              .a_k = 1,
+                              .b = m->packed + p * m->piece,
+                              .b_k = width,
+                              .b_panel = width * f->in,
+                              .c = f->z + row * f->z_row + p * f->out + m->col,
+                              .c_row = f->z_row,
+                              .m = row_end - row,
+                              .n = m->end - m->col,
+                              .k = f->in,
+                              .block = m->block,
+                              .vectors = m->vectors,
+                              .strips = m->strips,
+                              .done = p + 1 == f->job->op->pieces ? finish_block : NULL,
+                              .context = &finish};
+        product.ahead = m->strips ? vg_product_round(&product, g->lanes) : 0;
+        vg_product_run(g, &product);
+    }
+}
+
 static void forward_many_rows(const forward *f)
 {
     const vg_job *job = f->job;
     const vg_gemm_kernels *g = job->kernels->gemm;
-    const vg_mat *x = &f->d->x, *weight = &f->d->weight;
-    bool rows_shared =
-        vg_share_by_rows(job->device, f->rows, f->out) || vg_share_many_rows(job->device, f->rows);
-    uint32_t vectors = vg_product_vectors(g, f->rows), pieces = job->op->pieces;
-    size_t width = (size_t)vectors * g->lanes, k0, k1, col = 0, end = f->out;
-    size_t near_bytes = job->device->near_bytes;
-    uint64_t row = 0, row_end = f->rows;
-    size_t piece = packed_piece(job->device, vectors, f->in, f->out);
-    if (rows_shared)
-        vg_pool_share(f->rows, job->thread, job->threads, &row, &row_end);
-    else
-        vg_columns_share(g->lanes, f->out, job->thread, job->threads, &col, &end);
-    float *packed = job->scratch + (rows_shared ? 0 : (col + job->thread * width) * f->in);
+    const vg_mat *weight = &f->d->weight;
+    bool dealt = vg_deal_rows(job, f->rows);
+    bool rows_shared = dealt || vg_share_by_rows(job->device, f->rows, f->out);
+    uint32_t pieces = job->op->pieces;
+    many_rows m = {.f = f, .vectors = vg_product_vectors(g, f->rows), .end = f->out};
+    size_t k0, k1, near_bytes = job->device->near_bytes;
+    size_t row = 0, row_end = f->rows;
+    m.piece = packed_piece(job->device, m.vectors, f->in, f->out);
+    if (!rows_shared)
+        vg_columns_share(g->lanes, f->out, job->thread, job->threads, &m.col, &m.end);
+    else if (!dealt)
+        vg_columns_share(1, f->rows, job->thread, job->threads, &row, &row_end);
+    size_t width = (size_t)m.vectors * g->lanes;
+    float *packed = job->scratch + (rows_shared ? 0 : (m.col + job->thread * width) * f->in);
     vg_columns_share(g->lanes, f->in, rows_shared ? job->thread : 0, rows_shared ? job->threads : 1,
                      &k0, &k1);
     for (uint32_t p = 0; p < pieces; p++)
-        vg_pack(g, vectors, packed + p * piece,
-                vg_floats(job->exec, *weight) + (p * f->out + col) * weight->ld, weight->ld, true,
-                f->in, k0, k1 - k0, 0, end - col);
+        vg_pack(g, m.vectors, packed + p * m.piece,
+                vg_floats(job->exec, *weight) + (p * f->out + m.col) * weight->ld, weight->ld, true,
+                f->in, k0, k1 - k0, 0, m.end - m.col);
+    m.packed = packed;
     if (rows_shared)
         vg_job_barrier(job);
-    finish_window finish = {f, row, col};
-    float *strips = job->scratch + vg_round_up(pieces * piece, 16) +
-                    job->thread * vg_product_strips(g, vectors, near_bytes);
-    bool far = vg_weights_far(job->device, f->in, end - col);
-    for (uint32_t p = 0; p < pieces; p++) {
-        vg_product product = {.a = vg_floats(job->exec, *x) + row * x->ld,
-                              .a_row = x->ld,
-                              .a_k = 1,
-                              .b = packed + p * piece,
-                              .b_k = width,
-                              .b_panel = width * f->in,
-                              .c = f->z + row * f->z_row + p * f->out + col,
-                              .c_row = f->z_row,
-                              .m = row_end - row,
-                              .n = end - col,
-                              .k = f->in,
-                              .vectors = vectors,
-                              .done = p + 1 == pieces ? finish_block : NULL,
-                              .context = &finish};
-        product.block =
-            far ? vg_product_strips_block(g, vectors, near_bytes)
-                : vg_product_block(g, vectors, product.m, product.n, product.k, near_bytes);
-        product.strips = far ? strips : NULL;
-        product.ahead = far ? vg_product_round(&product, g->lanes) : 0;
-        vg_product_run(g, &product);
-    }
+    if (vg_weights_far(job->device, f->in, m.end - m.col))
+        m.strips = job->scratch + vg_round_up(pieces * m.piece, 16) +
+                   job->thread * vg_product_strips(g, m.vectors, near_bytes);
+    m.block = m.strips
+                  ? vg_product_strips_block(g, m.vectors, near_bytes)
+                  : vg_product_block(g, m.vectors, row_end - row, m.end - m.col, f->in, near_bytes);
+    if (!dealt)
+        many_rows_run(&m, row, row_end);
+    else
+        while (vg_rows_deal(job, f->rows, m.block, &row, &row_end))
+            many_rows_run(&m, row, row_end);
 }
 
 static size_t scratch_size(const vg_device *device, const vg_op *op, size_t *z_at)

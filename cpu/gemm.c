@@ -123,18 +123,24 @@ static void panel(const vg_gemm_kernels *kernels, const block *b, size_t index, 
         p->done(p->context, b->row, b->rows, first, col - first);
 }
 
+static void panels(const vg_gemm_kernels *kernels, const block *b)
+{
+    const vg_product *p = b->p;
+    size_t count = vg_parts(p->n, (size_t)p->vectors * kernels->lanes);
+    for (size_t j = 0; j < count; j++)
+        panel(kernels, b, j, j + 1 < count && p->ahead ? (ptrdiff_t)p->b_panel : p->ahead);
+}
+
 void vg_product_run(const vg_gemm_kernels *kernels, const vg_product *p)
 {
-    size_t width = (size_t)p->vectors * kernels->lanes;
-    size_t panels = vg_parts(p->n, width), row_blocks = vg_parts(p->m, p->block);
+    size_t row_blocks = vg_parts(p->m, p->block);
     size_t k_blocks = p->k ? vg_parts(p->k, p->k_block ? p->k_block : VG_K_BLOCK) : 1;
     for (size_t r = 0; r < row_blocks; r++)
         for (size_t q = 0; q < k_blocks; q++) {
             block b = block_make(kernels, p, p->m * r / row_blocks, p->m * (r + 1) / row_blocks,
                                  p->k * q / k_blocks, p->k * (q + 1) / k_blocks);
-            for (size_t j = 0; j < panels; j++)
-                panel(kernels, &b, j,
-                      j + 1 < panels && p->ahead ? (ptrdiff_t)p->b_panel : p->ahead);
+            for (b.p = p; b.p; b.p = b.p->also)
+                panels(kernels, &b);
         }
 }
 

@@ -21,7 +21,9 @@ typedef void vg_product_done_fn(void *context, size_t row, size_t rows, size_t c
  * of K is all there is (gemm_kernels.h). strips: where blocks of A are copied to, in the order of
  * their use (vg_product_strips floats, 64-aligned), for an A that stays in no near cache; null: A
  * is read where it lies, else one of a_row, a_k is 1. ahead: the panel at that distance in floats
- * from the last is asked for, and every panel's successor; 0: none is. */
+ * from the last is asked for, and every panel's successor; 0: none is. also: a product of the same
+ * blocks of A with a B, a C and what concerns them of its own, done while these are at hand; null:
+ * none. */
 typedef struct vg_product {
     const float *a, *b;
     float *c, *strips;
@@ -31,6 +33,7 @@ typedef struct vg_product {
     bool accumulate, stream, prefetch_a;
     vg_product_done_fn *done;
     void *context;
+    const struct vg_product *also;
 } vg_product;
 
 void vg_product_run(const vg_gemm_kernels *kernels, const vg_product *product);

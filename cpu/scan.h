@@ -73,7 +73,6 @@ typedef struct vg_layer {
     const vg_op *dense, *scan;
 } vg_layer;
 
-bool vg_same_window(vg_mat a, vg_mat b);
 vg_layer vg_layer_of(const vg_op *first);
 /* Whether ops [index, +2) are a layer whose dense op is the scan's neighbour in every step. */
 bool vg_layer_at(const vg_program *program, uint32_t index, vg_layer *out);

@@ -1,11 +1,6 @@
 /* A recurrent layer in a program: a scan and the dense op beside it in the list. */
 #include "scan.h"
 
-bool vg_same_window(vg_mat a, vg_mat b)
-{
-    return a.at == b.at && a.rows == b.rows && a.cols == b.cols;
-}
-
 static bool is_whole(const vg_op *scan, vg_mat window)
 {
     return scan->t0 == 0 && scan->t1 * scan->batch == window.rows;

@@ -98,7 +98,7 @@ static size_t own_scratch(const vg_device *device, const vg_ops *ops, const vg_o
         uint64_t fewest = l.scan->t1 / wave->chunks;
         for (uint64_t steps = fewest; steps <= fewest + 1 && steps <= l.scan->t1; steps++) {
             vg_op part = dense_part(&l, 0, steps);
-            dense = vg_larger(dense, ops->scratch(device, &part));
+            dense = vg_larger(dense, ops->scratch(device, &part, NULL));
         }
     }
     *scan_floats = vg_round_up(*scan_floats, 16);

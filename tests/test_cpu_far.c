@@ -15,6 +15,7 @@ static const char *const cases[] = {
     "stack-maxout/d1/w18/i33/b2100/fp32/lecun/seed2",
     "rnn-tanh/d1/w33/b300/t7/fp32/uniform/at-all/seed3",
     "gru/d1/w17/i40/b210/t10/fp32/uniform/seed4",
+    "lstm/d1/w21/i50/b190/t17/fp32/uniform/seed5",
 };
 #if defined(VG_EMULATED)
 enum { CASES = 1 };

@@ -4,8 +4,9 @@
 
 #include <assert.h>
 
-static size_t scratch(const vg_device *device, const vg_op *op)
+static size_t scratch(const vg_device *device, const vg_op *op, const vg_op *next)
 {
+    (void)next;
     switch (op->kind) {
     case VG_DENSE_FWD: return vg_bf16_dense_fwd_scratch(device, op);
     case VG_DENSE_BWD_DATA:
