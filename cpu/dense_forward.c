@@ -171,6 +171,13 @@ typedef struct many_rows {
     uint32_t vectors;
 } many_rows;
 
+/* Whether nothing follows the product but the bias, which it can add itself. */
+static bool bias_alone(const forward *f)
+{
+    return f->job->op->activation == VG_identity && !f->d->winner.rows && !f->d->skip.rows &&
+           !f->d->a.rows;
+}
+
 static void many_rows_run(const many_rows *m, size_t row, size_t row_end)
 {
     const forward *f = m->f;
@@ -178,23 +185,26 @@ static void many_rows_run(const many_rows *m, size_t row, size_t row_end)
     const vg_mat *x = &f->d->x;
     size_t width = (size_t)m->vectors * g->lanes;
     finish_window finish = {f, row, m->col};
+    bool finished = bias_alone(f);
     for (uint32_t p = 0; p < f->job->op->pieces; p++) {
-        vg_product product = {.a = vg_floats(f->job->exec, *x) + row * x->ld,
-                              .a_row = x->ld,
-                              .a_k = 1,
-                              .b = m->packed + p * m->piece,
-                              .b_k = width,
-                              .b_panel = width * f->in,
-                              .c = f->z + row * f->z_row + p * f->out + m->col,
-                              .c_row = f->z_row,
-                              .m = row_end - row,
-                              .n = m->end - m->col,
-                              .k = f->in,
-                              .block = m->block,
-                              .vectors = m->vectors,
-                              .strips = m->strips,
-                              .done = p + 1 == f->job->op->pieces ? finish_block : NULL,
-                              .context = &finish};
+        vg_product product = {
+            .a = vg_floats(f->job->exec, *x) + row * x->ld,
+            .a_row = x->ld,
+            .a_k = 1,
+            .b = m->packed + p * m->piece,
+            .b_k = width,
+            .b_panel = width * f->in,
+            .c = f->z + row * f->z_row + p * f->out + m->col,
+            .c_row = f->z_row,
+            .m = row_end - row,
+            .n = m->end - m->col,
+            .k = f->in,
+            .block = m->block,
+            .vectors = m->vectors,
+            .strips = m->strips,
+            .bias = finished ? vg_floats(f->job->exec, f->d->bias) + m->col : NULL,
+            .done = p + 1 == f->job->op->pieces && !finished ? finish_block : NULL,
+            .context = &finish};
         product.ahead = m->strips ? vg_product_round(&product, g->lanes) : 0;
         vg_product_run(g, &product);
     }

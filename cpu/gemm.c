@@ -111,6 +111,7 @@ static void panel(const vg_gemm_kernels *kernels, const block *b, size_t index, 
                         .prefetch_b = p->prefetch_b,
                         .prefetch_c = p->strips,
                         .n = n,
+                        .bias = p->bias && b->last ? p->bias + col : NULL,
                         .accumulate = p->accumulate || b->k0 > 0,
                         .stream = p->stream && b->k == p->k};
         panel_rows(kernels, b, &tile, vectors, columns, p->c + b->row * p->c_row + col,

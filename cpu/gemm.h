@@ -17,7 +17,8 @@ typedef void vg_product_done_fn(void *context, size_t row, size_t rows, size_t c
  * vectors · lanes, p = j / w. Not packed: b_panel = w, b_k the row length. Whole vectors of B are
  * read. block: rows that stay in cache while all columns pass (vg_product_block). k_block: the
  * longest block of K, 0 for VG_K_BLOCK. `done` is called after every window of C is final; may be
- * null. prefetch_a, prefetch_b: see vg_tile. stream: C is written past the caches, where one block
+ * null. bias [n]: added to every row once it is summed; null: nothing is. prefetch_a, prefetch_b:
+ * see vg_tile. stream: C is written past the caches, where one block
  * of K is all there is (gemm_kernels.h). strips: where blocks of A are copied to, in the order of
  * their use (vg_product_strips floats, 64-aligned), for an A that stays in no near cache; null: A
  * is read where it lies, else one of a_row, a_k is 1. ahead: the panel at that distance in floats
@@ -25,7 +26,7 @@ typedef void vg_product_done_fn(void *context, size_t row, size_t rows, size_t c
  * blocks of A with a B, a C and what concerns them of its own, done while these are at hand; null:
  * none. */
 typedef struct vg_product {
-    const float *a, *b;
+    const float *a, *b, *bias;
     float *c, *strips;
     size_t a_row, a_k, b_k, b_panel, c_row, m, n, k, block, k_block, prefetch_b;
     ptrdiff_t ahead;

@@ -24,11 +24,12 @@ enum {
  * whole vectors): C goes past the caches; other threads see it after the next barrier. prefetch_a
  * (where a_k = 1): as many rows of A after the tile's are asked for. prefetch_b (where a_k = 1; 0 =
  * none): the lines at that distance in elements from those of B in use are. prefetch_c (where a_row
- * = 1): those of C are, before the sums. ahead (where a_row or a_k = 1; null: nothing): from there
+ * = 1): those of C are, before the sums. bias: added to the sums of every row in the end, as many
+ * as there are columns; null: nothing is. ahead (where a_row or a_k = 1; null: nothing): from there
  * on half a tile's B is asked for, for the second level. */
 typedef struct vg_tile {
     size_t a_row, a_k, b_k, c_row, k, prefetch_b;
-    const float *ahead;
+    const float *ahead, *bias;
     uint32_t n;
     bool accumulate, stream, prefetch_a, prefetch_c;
 } vg_tile;
