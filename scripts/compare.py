@@ -40,21 +40,11 @@ import vgrender
 import vgresults
 import vgstats
 import vgverdicts
+from vgarguments import percent
 
 RENDER = {"text": (vgrender.text, vgrender.cross_text), "markdown": (vgrender.markdown, vgrender.cross_markdown),
           "json": (vgrender.as_json, vgrender.cross_json)}
 FORMATS = [*RENDER, *vgexports.OF_ONE_SIDE, "otava"]
-
-
-def percent(text):
-    """'2.5' or '2.5%' as a share."""
-    try:
-        value = float(text.removesuffix("%")) / 100
-    except ValueError:
-        value = -1
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected percent, 0 to 99")
-    return value
 
 
 def target(text):

@@ -35,11 +35,10 @@ import subprocess
 import sys
 
 import vgpackages
+from vgarguments import percent
 
 if __name__ == "__main__":
     vgpackages.need("numpy", "pandas", "scipy")  # before anything is measured
-
-from compare import percent
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
