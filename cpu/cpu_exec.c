@@ -137,8 +137,7 @@ static void follow(const vg_exec *exec, vg_scheduled *s)
     const vg_ops *ops = exec->ops;
     bool taken = s > exec->scheduled + 1 && s[-2].joint;
     s[-1].apart = ops->apart && ops->apart(exec->device, s[-1].op, s->op);
-    s[-1].joint =
-        ops->joint && !taken && s->op == s[-1].op + 1 && ops->joint(exec->device, s[-1].op, s->op);
+    s[-1].joint = ops->joint && !taken && s->op == s[-1].op + 1 && ops->joint(s[-1].op, s->op);
 }
 
 /* The ops of a set of passes; the first scan that uses packed weights packs them. */

@@ -84,7 +84,7 @@ typedef struct vg_ops {
     /* As vg_dense_apart; null: never. */
     bool (*apart)(const vg_device *device, const vg_op *op, const vg_op *next);
     /* As vg_dense_joint; null: never. */
-    bool (*joint)(const vg_device *device, const vg_op *op, const vg_op *next);
+    bool (*joint)(const vg_op *op, const vg_op *next);
     /* Floats of an op's scratch, which the threads share; not of a scan's (vg_scan_scratch). next:
      * what is done as one with it; null: nothing. */
     size_t (*scratch)(const vg_device *device, const vg_op *op, const vg_op *next);
@@ -165,7 +165,7 @@ size_t vg_dense_bwd_data_scratch(const vg_device *device, const vg_op *op);
 size_t vg_dense_bwd_weights_scratch(const vg_device *device, const vg_op *op, const vg_op *next);
 /* Whether both are gradients of weights by the same dz, best done as one: dz is then copied and
  * summed once. */
-bool vg_dense_joint(const vg_device *device, const vg_op *op, const vg_op *next);
+bool vg_dense_joint(const vg_op *op, const vg_op *next);
 /* Whether [rows, cols] is better shared out by rows, a vector of columns being the smallest share.
  */
 bool vg_share_by_rows(const vg_device *device, size_t rows, size_t cols);
@@ -175,7 +175,8 @@ bool vg_deal_rows(const vg_job *job, size_t rows);
 /* The next rows [*first, *last) of so many that this thread does, a block at most; false: none are
  * left (vg_pool_turn). */
 bool vg_rows_deal(const vg_job *job, size_t rows, size_t block, size_t *first, size_t *last);
-/* The same of a few rows, which are the lanes of vectors forward: evenly, and a vector each. */
+/* Whether a few rows, which are the lanes of vectors forward, are shared out: evenly, and a vector
+ * each. */
 bool vg_share_few_rows(const vg_device *device, size_t rows);
 
 /* Whether packed weights [k, n] leave too little of the near cache for what they are multiplied

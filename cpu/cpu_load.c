@@ -92,7 +92,7 @@ static size_t scratch_of(const vg_device *device, const vg_ops *ops, const vg_pr
     const vg_op *op = &program->ops[index];
     if (vg_is_scan(op))
         return vg_scan_scratch(device, ops, op, vg_pool_threads(device->pool));
-    bool joint = ops->joint && index + 1 < program->op_count && ops->joint(device, op, op + 1);
+    bool joint = ops->joint && index + 1 < program->op_count && ops->joint(op, op + 1);
     return ops->scratch(device, op, joint ? op + 1 : NULL);
 }
 

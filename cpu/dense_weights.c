@@ -18,9 +18,8 @@ static bool is_copied(const vg_op *op)
     return op->kind == VG_DENSE_BWD_WEIGHTS && op->dense_bwd_weights.dz.rows >= COPIED_ROWS;
 }
 
-bool vg_dense_joint(const vg_device *device, const vg_op *op, const vg_op *next)
+bool vg_dense_joint(const vg_op *op, const vg_op *next)
 {
-    (void)device;
     return is_copied(op) && is_copied(next) && op->pass == next->pass &&
            vg_same_window(op->dense_bwd_weights.dz, next->dense_bwd_weights.dz);
 }

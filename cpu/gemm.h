@@ -18,13 +18,13 @@ typedef void vg_product_done_fn(void *context, size_t row, size_t rows, size_t c
  * read. block: rows that stay in cache while all columns pass (vg_product_block). k_block: the
  * longest block of K, 0 for VG_K_BLOCK. `done` is called after every window of C is final; may be
  * null. bias [n]: added to every row once it is summed; null: nothing is. prefetch_a, prefetch_b:
- * see vg_tile. stream: C is written past the caches, where one block
- * of K is all there is (gemm_kernels.h). strips: where blocks of A are copied to, in the order of
- * their use (vg_product_strips floats, 64-aligned), for an A that stays in no near cache; null: A
- * is read where it lies, else one of a_row, a_k is 1. ahead: the panel at that distance in floats
- * from the last is asked for, and every panel's successor; 0: none is. also: a product of the same
- * blocks of A with a B, a C and what concerns them of its own, done while these are at hand; null:
- * none. */
+ * see vg_tile. stream: C is written past the caches, where one block of K is all there is
+ * (gemm_kernels.h). strips: where blocks of A are copied to, in the order of their use
+ * (vg_product_strips floats, 64-aligned), for an A that stays in no near cache; null: A is read
+ * where it lies, else one of a_row, a_k is 1. ahead: the panel at that distance in floats from the
+ * last is asked for, and every panel's successor; 0: none is. also: a product of the same blocks
+ * of A with a B, a C and what concerns them of its own, done while these are at hand; null: none.
+ */
 typedef struct vg_product {
     const float *a, *b, *bias;
     float *c, *strips;
