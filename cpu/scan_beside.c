@@ -108,15 +108,27 @@ bool vg_beside_find(const vg_device *device, const vg_ops *ops, const vg_program
     return !plan.by_batch && (forced || pays(&device->topology, &l, &plan));
 }
 
+/* In the op's scratch: the scan's, from `begin` on each thread's in turn, of `each` floats. */
+typedef struct side_memory {
+    size_t begin, each;
+} side_memory;
+
+static side_memory memory_of(const vg_device *device, const vg_ops *ops, const vg_layer *l,
+                             uint32_t threads)
+{
+    vg_side first = {.gemm = ops->scan->gemm(device)};
+    shape_set(&first, l, 0, threads); /* whose share is the largest */
+    return (side_memory){vg_round_up(vg_scan_scratch(device, ops, l->scan, threads), 16),
+                         vg_round_up(own_floats(&first), 16)};
+}
+
 size_t vg_beside_scratch(const vg_device *device, const vg_ops *ops, const vg_program *program,
                          uint32_t index)
 {
     vg_layer l = vg_layer_of(&program->ops[index]);
     uint32_t threads = vg_pool_threads(device->pool);
-    vg_side first = {.gemm = ops->scan->gemm(device)};
-    shape_set(&first, &l, 0, threads); /* whose share is the largest */
-    return vg_round_up(vg_scan_scratch(device, ops, l.scan, threads), 16) +
-           threads * vg_round_up(own_floats(&first), 16);
+    side_memory memory = memory_of(device, ops, &l, threads);
+    return memory.begin + threads * memory.each;
 }
 
 /* The product by itself. */
@@ -135,23 +147,10 @@ static float *panel_weights(const vg_side *s, size_t panel)
     return s->packed + panel * side_width(s->gemm) * s->k;
 }
 
-/* Where the product of rows [row, + rows) and n columns goes, from the bare sums z, which may be
- * there already. */
-static void finish(const vg_side *s, vg_rows_in z, size_t row, size_t rows, size_t col, size_t n)
+/* Null where the sums are the product. */
+static const float *bias_at(const vg_side *s, size_t col)
 {
-    const vg_mat *bias = &s->dense->dense_fwd.bias;
-    float *y = s->out.at + row * s->out.ld + col;
-    if (s->forward)
-        s->job->kernels->epilogue(&(vg_epilogue){.rows = rows,
-                                                 .cols = n,
-                                                 .activation = s->dense->activation,
-                                                 .z = z.at,
-                                                 .bias = vg_floats(s->job->exec, *bias) + col,
-                                                 .y = y,
-                                                 .ld_z = z.ld,
-                                                 .ld_y = s->out.ld});
-    else if (z.at != y)
-        s->job->kernels->copy(rows, n, z, (vg_rows){y, s->out.ld});
+    return s->forward ? vg_floats(s->job->exec, s->dense->dense_fwd.bias) + col : NULL;
 }
 
 /* Rows [row, + rows) of the panels from `panel` on. */
@@ -171,8 +170,8 @@ static void multiply(const vg_side *s, size_t row, size_t rows, size_t panel)
                                               .n = n,
                                               .k = s->k,
                                               .block = rows,
+                                              .bias = bias_at(s, col),
                                               .vectors = SIDE_VECTORS});
-        finish(s, (vg_rows_in){s->out.at + row * s->out.ld + col, s->out.ld}, row, rows, col, n);
     }
 }
 
@@ -227,19 +226,27 @@ static void block_of(const vg_side *s, size_t *begin, size_t *end)
     *end = s->k * (q + 1) / blocks;
 }
 
+/* The lines where a block's sums go, before its last steps. */
+static void sums_ask(const vg_side *s)
+{
+    size_t n, col = panel_column(s, s->panel, &n);
+    s->job->kernels->fetch(s->gemm->beside_rows, n,
+                           (vg_rows_in){s->out.at + group_row(s) * s->out.ld + col, s->out.ld});
+}
+
 /* A block's sums go where the tile goes; after the last block the next tile is in turn. */
 static void block_end(vg_side *s, bool first)
 {
-    size_t n, rows = s->gemm->beside_rows, row = group_row(s), col = panel_column(s, s->panel, &n);
-    vg_rows out = {s->out.at + row * s->out.ld + col, s->out.ld};
-    vg_rows_in z = {s->sums, side_width(s->gemm)};
-    if (!(first && s->at == s->k)) {
-        (first ? s->job->kernels->copy : s->job->kernels->add)(rows, n, z, out);
-        z = (vg_rows_in){out.at, out.ld};
-    }
+    const vg_kernels *kernels = s->job->kernels;
+    size_t n, rows = s->gemm->beside_rows, col = panel_column(s, s->panel, &n);
+    vg_rows out = {s->out.at + group_row(s) * s->out.ld + col, s->out.ld};
+    const float *bias = bias_at(s, col);
+    (first ? kernels->copy : kernels->add)(rows, n, (vg_rows_in){s->sums, side_width(s->gemm)},
+                                           out);
     if (s->at < s->k)
         return;
-    finish(s, z, row, rows, col, n);
+    if (bias)
+        kernels->add(rows, n, (vg_rows_in){bias, 0}, out);
     s->at = 0;
     s->panel++;
 }
@@ -260,6 +267,8 @@ static bool steps_take(vg_side *s, size_t most, vg_beside *piece, bool *first)
     piece->side_resumes = s->at > begin;
     s->at += piece->side_k;
     *first = begin == 0;
+    if (s->at == end)
+        sums_ask(s);
     return s->at == end;
 }
 
@@ -349,16 +358,14 @@ static void side_begin(vg_side *s, const vg_job *job, const vg_layer *l, const v
 {
     const vg_exec *exec = job->exec;
     const vg_gemm_kernels *g = scan->gemm;
+    side_memory memory = memory_of(job->device, exec->ops, l, job->threads);
     *s = (vg_side){.job = job, .gemm = g};
-    shape_set(s, l, 0, job->threads);
-    size_t own = vg_round_up(own_floats(s), 16);
-    size_t behind = vg_round_up(vg_scan_scratch(job->device, exec->ops, l->scan, job->threads), 16);
     shape_set(s, l, job->thread, job->threads);
     vg_mat left = s->forward ? l->dense->dense_fwd.x : l->dense->dense_bwd_data.dz;
     vg_mat out = s->forward ? l->dense->dense_fwd.y : l->dense->dense_bwd_data.dx;
     s->left = (vg_rows_in){vg_floats(exec, left), left.ld};
     s->out = (vg_rows){vg_floats(exec, out), out.ld};
-    s->packed = job->scratch + behind + job->thread * own;
+    s->packed = job->scratch + memory.begin + job->thread * memory.each;
     s->copied = s->packed + panels_of(s) * side_width(g) * s->k;
     s->sums = s->copied + g->beside_rows * copied_row(s->k);
     s->row_sums = s->sums + g->beside_rows * side_width(g);
