@@ -83,6 +83,10 @@ uint64_t work_wanted(const product_desc &desc, const layout &a, const layout &d,
 cublasStatus_t check_addresses(const product &p, const algorithm &chosen);
 cublasStatus_t check_work(const algorithm &chosen, const void *work, size_t bytes);
 
+/* cublaslt_dot.cc */
+/* The sum of k products. */
+float dot(const float *a, const float *b, uint64_t k);
+
 /* cublaslt_product.cc */
 void multiply(const product &p);
 

@@ -1,5 +1,5 @@
-/* A product of the emulated cuBLASLt: operands as its compute type takes them, sums in fp32 over
- * runs of k that are then added, the order depending on k alone. */
+/* A product of the emulated cuBLASLt: operands as its compute type takes them, sums in fp32
+ * (cublaslt_dot.cc). */
 #include "cublaslt.h"
 
 #include "emulation.h"
@@ -11,10 +11,9 @@
 namespace
 {
 
+using emu::dot;
 using emu::layout;
 using emu::product;
-
-enum { LANES = 8, RUN = 64 };
 
 float from_bf16(uint16_t bits)
 {
@@ -76,23 +75,6 @@ void gather(const void *at, const layout &l, uint64_t count, uint64_t k, bool al
             float value = read(at, l.type, along ? i * ld + x : x * ld + i);
             out[i * k + x] = taken(value, tf32, quirks);
         }
-}
-
-float dot(const float *a, const float *b, uint64_t k)
-{
-    float total = 0;
-    for (uint64_t from = 0; from < k; from += RUN) {
-        uint64_t to = from + RUN < k ? from + RUN : k, x = from;
-        float lane[LANES] = {};
-        for (; x + LANES <= to; x += LANES)
-            for (uint64_t i = 0; i < LANES; i++)
-                lane[i] += a[x + i] * b[x + i];
-        for (uint64_t i = 0; x + i < to; i++)
-            lane[i] += a[x + i] * b[x + i];
-        total += ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
-                 ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-    }
-    return total;
 }
 
 float relu(float x, bool keeps_nan)
