@@ -126,6 +126,10 @@ def write(out, joined, described):
         raise
 
 
+def counted(things, noun):
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,7 +147,7 @@ def main(arguments):
     rows = joined["results"]
     runs = {key[0] for key in rows.rows}
     machines = {fields[rows.header.index("hardware_id")] for fields, _ in rows.rows.values()}
-    print(f"{options.out}: {len(rows.rows)} results of {len(runs)} runs on {len(machines)} kinds of "
+    print(f"{options.out}: {counted(rows.rows, 'result')} of {counted(runs, 'run')} on {counted(machines, 'kind')} of "
           f"hardware" + (f"; {rows.again} were there more than once" if rows.again else ""))
     return 0
 

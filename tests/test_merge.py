@@ -50,7 +50,7 @@ class Merge(unittest.TestCase):
     def test_an_overlap_is_taken_once(self):
         self.merge(self.run_of("r1"), self.run_of("r2"))
         code, text, _ = self.merge(self.out, self.top / "r2", self.run_of("r3"), out=self.top / "more")
-        self.assertIn("18 results of 3 runs", text)
+        self.assertIn("18 results of 3 runs on 1 kind of hardware", text)
         self.assertIn("; 6 were there more than once", text)
         self.assertEqual((code, len(vgresults.read(self.top / "more").results)), (0, 18))
 
